@@ -1,0 +1,38 @@
+# Two commands do all the set-up on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help quickstart test test-long lint bench proto clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of extras: installed again only when the project's metadata change.
+$(VENV)/.installed-%: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing BioELX with [$(subst +,$(comma),$*)] into $(VENV)"
+	@$(PIP) --editable '.[$(subst +,$(comma),$*)]'
+	@touch $@
+comma := ,
+
+quickstart: $(VENV)/.installed-cpu+quickstart ## Build a knowledge base, serve it, link real mentions
+	@$(BIN)/bioelx quickstart $(ARGS)
+
+test: $(VENV)/.installed-cpu+quickstart+eval+dev ## Run the tests (under 12 minutes on two cores)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not long' $(ARGS)
+
+test-long: $(VENV)/.installed-cpu+quickstart+eval+dev ## Run the tests that take longer
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+lint: $(VENV)/.installed-cpu+quickstart+eval+dev ## ruff, mypy, hadolint
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/hadolint Dockerfile
+
+proto: $(VENV)/.installed-cpu+quickstart+eval+dev ## Generate bioelx/v1 from proto/
+	@$(BIN)/python proto/generate.py
+
+clean: ## Remove what can be made again
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

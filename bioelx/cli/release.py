@@ -1,0 +1,55 @@
+"""`bioelx release`: look at releases and choose the active one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bioelx import release as store
+
+app = typer.Typer(no_args_is_help=True, help="Look at releases and choose the active one.")
+
+ReleaseId = Annotated[str, typer.Argument(help="Id or folder of a release.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the finished releases, oldest first."""
+    active = store.active_release()
+    table = Table("", "release", "concepts", "names", "encoder", "index", "MB", show_edge=False)
+    for release in store.list_releases():
+        manifest = store.read_manifest(store.find_release(release))
+        size = sum(stamp.bytes for stamp in manifest.files.values()) / 1e6
+        table.add_row(
+            "active" if release == active else "",
+            release,
+            f"{manifest.concepts:,}",
+            f"{manifest.names:,}",
+            manifest.encoder.name,
+            manifest.index.factory,
+            f"{size:.0f}",
+        )
+    Console().print(table)
+
+
+@app.command()
+def verify(release: ReleaseId) -> None:
+    """Check every file of a release against its manifest."""
+    manifest = store.verify_release(store.find_release(release))
+    Console().print(f"{manifest.id}: {len(manifest.files)} files, all as the manifest says")
+
+
+@app.command()
+def activate(release: ReleaseId) -> None:
+    """Verify a release and make it the active one. A running server keeps the one it has."""
+    store.activate(release)
+    Console().print(f"{release} is active")
+
+
+@app.command()
+def rollback() -> None:
+    """Make the release active that was so before."""
+    Console().print(f"{store.roll_back()} is active")

@@ -1,0 +1,110 @@
+"""What every encoder promises, and how one is opened from its folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from bioelx.errors import FileError
+
+CARD_FILE = "encoder.json"
+SCHEMA = 1
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors whose dot product is their similarity."""
+
+    card: EncoderCard
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Encodes normalised texts; float32 [len(texts), card.dimension], rows of unit norm.
+
+        A text's vector does not depend on the texts beside it (int8: to 1e-3).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCard:
+    """What `encoder.json` says of an encoder.
+
+    `fingerprint` names the function from text to vector: two encoders with the same one give the
+    same vectors, so vectors may be cached under it and an index checked against it.
+    """
+
+    name: str
+    format: str  # onnx or torch
+    dimension: int
+    max_tokens: int
+    prefix: str
+    base: str
+    fingerprint: str
+
+
+def read_card(folder: Path) -> EncoderCard:
+    """Reads and checks an encoder's card against the files beside it.
+
+    Raises:
+        FileError: a file is missing, or differs from what the card says of it.
+    """
+    path = folder / CARD_FILE
+    try:
+        raw = orjson.loads(path.read_bytes())
+        if raw["schema"] != SCHEMA:
+            raise FileError(path, f"schema {raw['schema']}, this version reads {SCHEMA}")
+        files = {name: said["sha256"] for name, said in raw["files"].items()}
+        card = {
+            "name": str(raw["name"]),
+            "format": str(raw["format"]),
+            "dimension": int(raw["dimension"]),
+            "max_tokens": int(raw["max_tokens"]),
+            "prefix": str(raw["prefix"]),
+            "base": str(raw["base"]),
+        }
+    except FileNotFoundError:
+        raise FileError(path, "no such file: not an encoder's folder") from None
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(path, f"not an encoder's card ({error!r})") from None
+    for name, sha256 in files.items():
+        _check_sha256(folder / name, sha256)
+    said = orjson.dumps([card, files], option=orjson.OPT_SORT_KEYS)
+    return EncoderCard(**card, fingerprint=hashlib.sha256(said).hexdigest()[:16])
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    try:
+        with path.open("rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise FileError(path, "no such file") from None
+    if actual != expected:
+        raise FileError(path, f"sha256 is {actual[:12]}…, {CARD_FILE} says {expected[:12]}…")
+
+
+def open_encoder(folder: Path, *, threads: int = 0) -> Encoder:
+    """Opens the encoder in `folder` for its format.
+
+    Args:
+        threads: for one call of `encode`; 0 takes all cores.
+
+    Raises:
+        FileError: the folder is not a whole encoder.
+        InstallationError: the format needs a package that is not installed.
+    """
+    card = read_card(folder)
+    if card.format == "onnx":
+        from bioelx.encoding.onnx import OnnxEncoder
+
+        return OnnxEncoder(folder, card, threads=threads)
+    if card.format == "torch":
+        from bioelx.encoding.torch import TorchEncoder
+
+        return TorchEncoder(folder, card, threads=threads)
+    raise FileError(folder / CARD_FILE, f"unknown format {card.format!r}: onnx or torch")

@@ -1,0 +1,262 @@
+"""The online journey: mention -> vector -> neighbours -> concepts -> ranker -> confidence -> link.
+
+`Linker.link` reads from top to bottom; each step is one call into the package that owns it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import langcodes
+import numpy as np
+import numpy.typing as npt
+
+from bioelx.confidence import ConfidenceModel, features_of, with_ranker
+from bioelx.encoding import Encoder, open_encoder
+from bioelx.errors import FileError, InvalidRequestError
+from bioelx.kb import KnowledgeBase, normalise
+from bioelx.ranking import Ranker, open_ranker, window_around
+from bioelx.release import Manifest, find_release, verify_release
+from bioelx.search.index import NameIndex
+from bioelx.search.retriever import Hit, Retriever
+from bioelx.types import (
+    TYPES,
+    Candidate,
+    Link,
+    LinkedBatch,
+    LinkOptions,
+    Query,
+    Rerank,
+    Timing,
+)
+
+SURE = 0.9
+"""From this probability on, `rerank=auto` does not ask the ranker."""
+
+
+class Linker:
+    """Links mentions to the concepts of one release. Not to be called from two threads at once."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        knowledge_base: KnowledgeBase,
+        encoder: Encoder,
+        index: NameIndex,
+        confidence: ConfidenceModel,
+        ranker: Ranker | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.knowledge_base = knowledge_base
+        self.encoder = encoder
+        self.index = index
+        self.confidence = confidence
+        self.ranker = ranker
+        self._retriever = Retriever(knowledge_base, index)
+
+    @classmethod
+    def open(
+        cls, release: Path | str | None = None, *, threads: int = 0, ranker: str = ""
+    ) -> Linker:
+        """Opens a release: its folder, its id, or the active one.
+
+        Args:
+            threads: for encoding and search; 0 takes all cores.
+            ranker: folder or hub id of a reranker; empty links by retrieval alone.
+
+        Raises:
+            NotFoundError: there is no such release.
+            FileError: a file of it is missing, damaged, or does not fit the others.
+        """
+        folder = find_release(release)
+        manifest = verify_release(folder)
+        knowledge_base = KnowledgeBase.open(folder)
+        encoder = open_encoder(folder / "encoder", threads=threads)
+        if encoder.card.fingerprint != manifest.encoder.fingerprint:
+            raise FileError(folder / "encoder", "is not the encoder of this release's vectors")
+        index = NameIndex.open(folder, manifest.index.factory)
+        if index.text_count != len(knowledge_base.texts):
+            raise FileError(folder / "index.faiss", "does not belong to names.arrow beside it")
+        return cls(
+            manifest,
+            knowledge_base,
+            encoder,
+            index,
+            ConfidenceModel.open(folder),
+            open_ranker(ranker, threads=threads) if ranker else None,
+        )
+
+    def check(self, options: LinkOptions, *, path: str = "options") -> None:
+        """Refuses options that this linker cannot honour.
+
+        Args:
+            path: of the options in the request, to name the field at fault.
+
+        Raises:
+            InvalidRequestError: a value is out of range or unknown.
+        """
+        if options.top_k < 1:
+            raise InvalidRequestError(f"{path}.top_k", "must be at least 1")
+        for i, wanted in enumerate(options.types):
+            if wanted not in TYPES:
+                raise InvalidRequestError(
+                    f"{path}.types[{i}]", f"unknown type; known are {', '.join(TYPES)}"
+                )
+        schemes = self.knowledge_base.schemes
+        for i, scheme in enumerate(options.schemes):
+            if scheme not in schemes:
+                raise InvalidRequestError(
+                    f"{path}.schemes[{i}]", f"unknown scheme; known are {', '.join(schemes)}"
+                )
+        for i, language in enumerate(options.label_languages):
+            check_language(language, f"{path}.label_languages[{i}]")
+        minimum = options.min_confidence
+        if minimum is not None and not 0 <= minimum <= 1:
+            raise InvalidRequestError(f"{path}.min_confidence", "must be between 0 and 1")
+        if options.rerank is Rerank.ALWAYS and self.ranker is None:
+            raise InvalidRequestError(
+                f"{path}.rerank", "always needs a ranker, and this server has none"
+            )
+
+    def link(
+        self,
+        queries: Sequence[Query],
+        options: LinkOptions | Sequence[LinkOptions] = LinkOptions(),  # noqa: B008  (immutable)
+    ) -> LinkedBatch:
+        """Links mentions, all with the same options or each with its own.
+
+        The answers do not depend on which mentions share a batch.
+
+        Raises:
+            InvalidRequestError: a mention has no visible character, or an option is refused.
+        """
+        if isinstance(options, LinkOptions):
+            options = [options] * len(queries)
+        for each in dict.fromkeys(options):
+            self.check(each)
+        keys = [normalise(query.mention) for query in queries]
+        for i, key in enumerate(keys):
+            if not key:
+                raise InvalidRequestError(f"mentions[{i}]", "has no visible character")
+
+        timing = Timing()
+        started = perf_counter()
+        distinct = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+        vectors = self.encoder.encode(list(distinct))[[distinct[key] for key in keys]]
+        timing.encoding = perf_counter() - started
+
+        started = perf_counter()
+        hits = self._retrieve(queries, keys, vectors, options)
+        timing.searching = perf_counter() - started
+
+        candidates = [
+            self._describe(found, query, wanted)
+            for found, query, wanted in zip(hits, queries, options, strict=True)
+        ]
+
+        started = perf_counter()
+        candidates = [
+            self._rank(found, query, wanted)
+            for found, query, wanted in zip(candidates, queries, options, strict=True)
+        ]
+        timing.ranking = perf_counter() - started
+
+        links = tuple(
+            self._decide(f, wanted) for f, wanted in zip(candidates, options, strict=True)
+        )
+        return LinkedBatch(links, self.manifest.id, timing)
+
+    def _retrieve(
+        self,
+        queries: Sequence[Query],
+        keys: Sequence[str],
+        vectors: npt.NDArray[np.float32],
+        options: Sequence[LinkOptions],
+    ) -> list[list[Hit]]:
+        """Retrieves together what is searched in the same way."""
+        groups: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
+        for i, wanted in enumerate(options):
+            groups[wanted.top_k, wanted.types].append(i)
+        hits: list[list[Hit]] = [[] for _ in queries]
+        for (top_k, types), rows in groups.items():
+            found = self._retriever.retrieve(
+                [keys[i] for i in rows],
+                vectors[rows],
+                [queries[i].language for i in rows],
+                top_k=top_k,
+                types=types,
+            )
+            for i, of_query in zip(rows, found, strict=True):
+                hits[i] = of_query
+        return hits
+
+    def _describe(self, hits: Sequence[Hit], query: Query, options: LinkOptions) -> list[Candidate]:
+        languages = options.label_languages or tuple(filter(None, (query.language, "en")))
+        features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
+        probabilities = [self.confidence.probability(each) for each in features]
+        # At most one candidate is right, so their probabilities cannot add up to more than one.
+        total = max(1.0, sum(probabilities))
+        candidates = []
+        for rank, (hit, probability) in enumerate(zip(hits, probabilities, strict=True), start=1):
+            concept = self.knowledge_base.concept(hit.concept_row)
+            label, label_language = self.knowledge_base.label(hit.concept_row, languages)
+            candidates.append(
+                Candidate(
+                    concept=replace(concept, xrefs=_of_schemes(concept.xrefs, options.schemes)),
+                    matched=self.knowledge_base.name(hit.name_row),
+                    exact=hit.exact,
+                    retrieval_score=hit.score,
+                    retrieval_rank=rank,
+                    label=label,
+                    label_language=label_language,
+                    probability=probability / total,
+                )
+            )
+        return candidates
+
+    def _rank(
+        self, candidates: list[Candidate], query: Query, options: LinkOptions
+    ) -> list[Candidate]:
+        """Lets the ranker read the context where it is wanted and can change the answer."""
+        if self.ranker is None or options.rerank is Rerank.NEVER or not candidates:
+            return candidates
+        if options.rerank is Rerank.AUTO and candidates[0].probability >= SURE:
+            return candidates
+        log_odds = self.ranker.log_odds(window_around(query), candidates)
+        ranked = [
+            replace(c, ranker_log_odds=ranker, probability=with_ranker(c.probability, ranker))
+            for c, ranker in zip(candidates, log_odds, strict=True)
+        ]
+        total = max(1.0, sum(c.probability for c in ranked))
+        ranked = [replace(c, probability=c.probability / total) for c in ranked]
+        return sorted(ranked, key=lambda c: (-c.probability, c.retrieval_rank))
+
+    def _decide(self, candidates: Sequence[Candidate], options: LinkOptions) -> Link:
+        if not candidates:
+            return Link(None, 0.0, ())
+        first = candidates[0]
+        minimum = options.min_confidence
+        if minimum is None:
+            minimum = self.confidence.default_min_confidence
+        linked = first.concept.concept_id if first.probability >= minimum else None
+        return Link(linked, first.probability, tuple(candidates))
+
+
+def check_language(language: str, field: str) -> None:
+    """Refuses what is not a language tag of BCP 47.
+
+    Raises:
+        InvalidRequestError: naming `field`.
+    """
+    if not langcodes.tag_is_valid(language):
+        raise InvalidRequestError(field, "is not a BCP 47 language tag, such as de or pt-BR")
+
+
+def _of_schemes(xrefs: tuple[str, ...], schemes: tuple[str, ...]) -> tuple[str, ...]:
+    if not schemes:
+        return xrefs
+    return tuple(xref for xref in xrefs if xref.partition(":")[0] in schemes)

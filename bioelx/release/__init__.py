@@ -1,0 +1,27 @@
+"""Releases: immutable folders that a server loads, and which one is active."""
+
+from bioelx.release.manifest import (
+    EncoderStamp,
+    FileStamp,
+    IndexStamp,
+    Manifest,
+    SourceStamp,
+    read_manifest,
+    verify_release,
+)
+from bioelx.release.store import activate, active_release, find_release, list_releases, roll_back
+
+__all__ = [
+    "EncoderStamp",
+    "FileStamp",
+    "IndexStamp",
+    "Manifest",
+    "SourceStamp",
+    "activate",
+    "active_release",
+    "find_release",
+    "list_releases",
+    "read_manifest",
+    "roll_back",
+    "verify_release",
+]

@@ -1,0 +1,1 @@
+"""From a vector to concepts: the FAISS index over names, and the retriever that pools them."""

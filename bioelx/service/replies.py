@@ -1,0 +1,150 @@
+"""From what the linker and the knowledge base say to replies."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from bioelx.errors import InvalidRequestError, NotFoundError
+from bioelx.kb import KnowledgeBase
+from bioelx.linker import Linker
+from bioelx.service.requests import LinkPlan, check_release
+from bioelx.settings import Limits
+from bioelx.types import TYPES, Candidate, LinkedBatch, Timing
+from bioelx.v1 import linker_pb2 as pb
+
+
+def link_reply(plan: LinkPlan, linked: LinkedBatch) -> pb.LinkReply:
+    """Completes a planned reply with the links of its queries."""
+    for slot, link in zip(plan.slots, linked.links, strict=True):
+        if link.concept_id is not None:
+            slot.concept_id = link.concept_id
+        slot.confidence = link.confidence
+        slot.candidates.extend(map(_candidate, link.candidates))
+    plan.reply.timing.CopyFrom(_timing(linked.timing))
+    return plan.reply
+
+
+def search_reply(linked: LinkedBatch) -> pb.SearchReply:
+    return pb.SearchReply(
+        candidates=map(_candidate, linked.links[0].candidates),
+        release=linked.release,
+        timing=_timing(linked.timing),
+    )
+
+
+def concept_reply(request: pb.GetConceptRequest, linker: Linker) -> pb.GetConceptReply:
+    """Answers with the concept of an id, an xref, or the successor of a retired id.
+
+    Raises:
+        InvalidRequestError: what was asked for is no CURIE.
+        NotFoundError: no concept has it, or the release is not loaded.
+    """
+    check_release(request.release, linker)
+    prefix, colon, local = request.concept_id.partition(":")
+    if not (prefix and colon and local):
+        raise InvalidRequestError("concept_id", "is not a CURIE, such as wikidata:Q12152")
+    curie = f"{prefix.lower()}:{local}"
+    kb = linker.knowledge_base
+    row = kb.row_of(curie)
+    rows = kb.rows_with_xref(curie) if row is None else [row]
+    if not rows:
+        raise NotFoundError("no concept has that id or xref")
+    reply = pb.GetConceptReply(release=linker.manifest.id)
+    reply.also.extend(kb.concept_id(other) for other in rows[1:])
+    successor = _successor(rows[0], kb)
+    if successor != rows[0]:
+        reply.retired_id = kb.concept_id(rows[0])
+    reply.concept.CopyFrom(_concept(successor, kb))
+    return reply
+
+
+def info_reply(linker: Linker, limits: Limits) -> pb.InfoReply:
+    manifest, kb = linker.manifest, linker.knowledge_base
+    created = Timestamp()
+    created.FromDatetime(manifest.created)
+    return pb.InfoReply(
+        version=version("bioelx"),
+        release=manifest.id,
+        loaded_releases=[manifest.id],
+        release_created=created,
+        concepts=manifest.concepts,
+        names=manifest.names,
+        sources=[
+            pb.Source(name=source.name, snapshot=source.snapshot, licence=source.licence)
+            for source in manifest.sources
+        ],
+        encoder=manifest.encoder.name,
+        encoder_fingerprint=manifest.encoder.fingerprint,
+        ranker=linker.ranker.name if linker.ranker else "",
+        index=manifest.index.factory,
+        default_min_confidence=linker.confidence.default_min_confidence,
+        limits=pb.Limits(**limits.model_dump()),
+        types=TYPES,
+        schemes=kb.schemes,
+        languages=kb.languages,
+        device=linker.encoder.device,
+    )
+
+
+def _successor(row: int, kb: KnowledgeBase) -> int:
+    """Follows `replaced_by` as far as it leads."""
+    passed = {row}
+    while (after := kb.concept(row).replaced_by) is not None:
+        following = kb.row_of(after)
+        if following is None or following in passed:
+            break
+        passed.add(row := following)
+    return row
+
+
+def _concept(row: int, kb: KnowledgeBase) -> pb.Concept:
+    concept = kb.concept(row)
+    message = pb.Concept(
+        concept_id=concept.concept_id,
+        label=concept.label,
+        description=concept.description,
+        types=concept.types,
+        xrefs=concept.xrefs,
+        status=concept.status,
+        replaced_by=concept.replaced_by or "",
+        names=(
+            pb.Name(text=name.text, language=name.lang, kind=name.kind, source=name.source)
+            for name in kb.names_of(row)
+        ),
+    )
+    if concept.modified is not None:
+        message.modified.FromDatetime(concept.modified)
+    return message
+
+
+def _candidate(candidate: Candidate) -> pb.Candidate:
+    concept, matched = candidate.concept, candidate.matched
+    return pb.Candidate(
+        concept_id=concept.concept_id,
+        label=candidate.label,
+        label_language=candidate.label_language,
+        types=concept.types,
+        xrefs=concept.xrefs,
+        matched=pb.MatchedName(
+            text=matched.text,
+            language=matched.lang,
+            kind=matched.kind,
+            source=matched.source,
+            exact=candidate.exact,
+        ),
+        retrieval_score=candidate.retrieval_score,
+        retrieval_rank=candidate.retrieval_rank,
+        ranker_log_odds=candidate.ranker_log_odds,
+        probability=candidate.probability,
+    )
+
+
+def _timing(timing: Timing) -> pb.Timing:
+    return pb.Timing(
+        waiting_ms=timing.waiting * 1000,
+        encoding_ms=timing.encoding * 1000,
+        searching_ms=timing.searching * 1000,
+        ranking_ms=timing.ranking * 1000,
+    )

@@ -1,0 +1,88 @@
+"""Where things are, and what a server is allowed to do.
+
+Every setting has an environment variable of the same name in capitals with the prefix BIOELX_;
+a command-line option overrides it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bioelx.errors import FileError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def home() -> Path:
+    """The folder that holds `models/`, `data/` and `releases/`.
+
+    `BIOELX_HOME` if set, else the checkout this package runs from, else the user's data folder.
+    """
+    if configured := os.environ.get("BIOELX_HOME"):
+        return Path(configured).expanduser()
+    if (CHECKOUT / "pyproject.toml").is_file():
+        return CHECKOUT
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data_home) / "bioelx"
+
+
+def releases_dir() -> Path:
+    return home() / "releases"
+
+
+def require(path: Path, where_from: str) -> Path:
+    """Returns `path` if it exists.
+
+    Raises:
+        FileError: it does not; the message says where to get it.
+    """
+    if not path.exists():
+        raise FileError(path, f"not found; {where_from}")
+    return path
+
+
+def shipped(part: str) -> Path:
+    """A file or folder that the repository ships (`models/...`, `data/...`).
+
+    Raises:
+        FileError: it is not under `home()`.
+    """
+    return require(
+        home() / part,
+        "the wheel holds no models or data: set BIOELX_HOME to a checkout of the BioELX "
+        "repository, or copy its models/ and data/ folders there",
+    )
+
+
+class Limits(BaseSettings):
+    """What one request may ask; `Info` states these to callers."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+
+    max_documents: int = Field(256, ge=1, description="documents in a request")
+    max_mentions: int = Field(4096, ge=1, description="mentions in a request")
+    max_document_chars: int = Field(100_000, ge=1, description="code points in a document")
+    max_mention_chars: int = Field(1_000, ge=1, description="code points in a mention")
+    max_top_k: int = Field(100, ge=1, description="candidates for a mention")
+    default_top_k: int = Field(10, ge=1, description="candidates if a request names no number")
+    max_message_bytes: int = Field(16 * 2**20, ge=1024, description="bytes of a gRPC message")
+
+
+class ServerSettings(BaseSettings):
+    """How a server runs."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    release: str = Field("", description="release id or folder; empty: the active one")
+    threads: int = Field(0, ge=0, description="threads for models and search; 0: all cores")
+    ranker: str = Field("", description="folder or hub id of a reranker; empty: retrieval only")
+    batch_mentions: int = Field(64, ge=1, description="mentions encoded and searched together")
+    queue_mentions: int = Field(16_384, ge=1, description="mentions waiting before overload")
+    grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")
+    limits: Limits = Field(default_factory=Limits)

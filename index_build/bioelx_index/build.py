@@ -1,0 +1,236 @@
+"""The offline journey: sources -> names -> knowledge base -> encoder -> vectors -> index -> release.
+
+`build` reads from top to bottom; each step is one call into the module that owns it. What costs
+minutes is kept: merged tables under `work/`, keyed by all that went into them, and vectors in their
+cache. A build that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bioelx.encoding import Encoder, open_encoder
+from bioelx.encoding.encoder import CARD_FILE
+from bioelx.errors import BioelxError
+from bioelx.kb import KnowledgeBase
+from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
+from bioelx.release import (
+    EncoderStamp,
+    IndexStamp,
+    Manifest,
+    activate,
+    active_release,
+)
+from bioelx.release.manifest import utc_now
+from bioelx.release.store import finish_release
+from bioelx.search.index import NameIndex
+from bioelx_index.calibrate import fit_confidence
+from bioelx_index.endpoint import local_endpoint
+from bioelx_index.merge import merge
+from bioelx_index.progress import Advance, Stages
+from bioelx_index.recall import recall_at
+from bioelx_index.sources import SourceConcept
+from bioelx_index.sources.config import SourceConfig, read_sources
+from bioelx_index.sources.registry import READERS
+from bioelx_index.sources.wikidata import pull
+from bioelx_index.subset import select
+from bioelx_index.vectors import encode_names
+
+CANARIES_FILE = "canaries.jsonl"
+CANARIES = 50
+USER_AGENT = "BioELX/0.1 (open biomedical entity linker; set --user-agent to your contact)"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """What to build from, and where to."""
+
+    data: Path  # folder with sources.toml
+    encoder: Path  # folder with encoder.json
+    releases: Path
+    cache: Path  # vectors and merged tables that a later build can use again
+    endpoint: str = ""  # SPARQL endpoint for Wikidata; empty: a local one with the shipped slice
+    user_agent: str = USER_AGENT
+    names_budget: int | None = None  # take the most widely named concepts only
+    types: tuple[str, ...] = field(default=())  # of these types; empty: all
+
+
+def build(settings: BuildSettings, stages: Stages) -> Manifest:
+    """Runs the offline job, activates the release it made and returns that release's manifest.
+
+    Raises:
+        BioelxError: a source, the encoder or the disk is not as it should be.
+    """
+    sources = read_sources(settings.data)
+    encoder = open_encoder(settings.encoder)
+    settings.releases.mkdir(parents=True, exist_ok=True)
+    parent = active_release(settings.releases)
+
+    concepts, names = _merged_tables(sources, settings, parent, stages)
+    if settings.names_budget is not None:
+        with stages.stage("select") as stage:
+            concepts, names = select(
+                concepts, names, names_budget=settings.names_budget, types=settings.types
+            )
+            stage.result = f"{len(concepts):,} concepts, {len(names):,} names"
+
+    # A draft beside the releases, so that the last step is a rename on one file system.
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=settings.releases))
+    try:
+        knowledge_base = _write_tables(concepts, names, draft)
+        vectors = _encode(knowledge_base, encoder, settings.cache, stages)
+        index, stamp = _index(knowledge_base, vectors, encoder, draft, stages)
+        with stages.stage("confidence") as stage:
+            model = fit_confidence(knowledge_base, index, vectors)
+            model.save(draft)
+            stage.result = f"cosine x {model.score:.1f}, margin x {model.margin:.1f}"
+        _write_canaries(knowledge_base, draft)
+        _copy_encoder(settings.encoder, draft / "encoder")
+        with stages.stage("release") as stage:
+            manifest = Manifest(
+                id="",
+                created=utc_now(),
+                parent=parent,
+                sources=tuple(source.stamp() for source in sources),
+                encoder=EncoderStamp(
+                    encoder.card.name, encoder.card.fingerprint, encoder.card.dimension
+                ),
+                index=stamp,
+                concepts=knowledge_base.concept_count,
+                names=knowledge_base.name_count,
+            )
+            manifest = finish_release(draft, manifest, settings.releases)
+            activate(manifest.id, settings.releases)
+            stage.result = manifest.id
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return manifest
+
+
+def _merged_tables(
+    sources: list[SourceConfig], settings: BuildSettings, parent: str | None, stages: Stages
+) -> tuple[pa.Table, pa.Table]:
+    """Reads and merges all sources, unless the same ones were merged before."""
+    previous = _previous_ids(settings.releases, parent)
+    recipe = [source.stamp().sha256 for source in sources] + [settings.endpoint, _digest(previous)]
+    kept = settings.cache / "merged" / _digest(recipe)
+    if (kept / NAMES_FILE).exists():
+        with stages.stage("merge") as stage:
+            tables = pq.read_table(kept / CONCEPTS_FILE), pq.read_table(kept / NAMES_FILE)
+            stage.result = "unchanged since the last build"
+        return tables
+    records = [
+        (source.name, record)
+        for source in sources
+        for record in _read_source(source, settings, stages)
+    ]
+    with stages.stage("merge") as stage:
+        merged = merge(records, trust=[source.name for source in sources], previous=previous)
+        stage.result = f"{len(merged.concepts):,} concepts, {len(merged.names):,} names"
+    kept.mkdir(parents=True, exist_ok=True)
+    pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
+    pq.write_table(merged.names, kept / "unfinished")
+    (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that both are whole
+    return merged.concepts, merged.names
+
+
+def _read_source(
+    source: SourceConfig, settings: BuildSettings, stages: Stages
+) -> list[SourceConcept]:
+    with stages.stage(source.name) as stage, ExitStack() as stack:
+        if source.reader == "wikidata":
+            (triples,) = source.files
+            endpoint = settings.endpoint or stack.enter_context(local_endpoint(triples))
+            records = pull(endpoint, user_agent=settings.user_agent)
+        elif source.reader in READERS:
+            records = READERS[source.reader](source.name, source.files)
+        else:
+            known = ", ".join(sorted(["wikidata", *READERS]))
+            raise BioelxError(f"{source.name}: no reader {source.reader!r}; there are {known}")
+        read = list(_counted(records, stage.advance))
+        names = sum(len(record.names) for record in read)
+        stage.result = f"{len(read):,} records, {names:,} names"
+    return read
+
+
+def _counted(records: Iterator[SourceConcept], advance: Advance) -> Iterator[SourceConcept]:
+    for record in records:
+        advance(1)
+        yield record
+
+
+def _previous_ids(releases: Path, parent: str | None) -> dict[str, str]:
+    """CURIE -> concept id of the parent release, so that ids stay what they were."""
+    if parent is None:
+        return {}
+    return KnowledgeBase.open(releases / parent).stable_ids()
+
+
+def _write_tables(concepts: pa.Table, names: pa.Table, draft: Path) -> KnowledgeBase:
+    for table, file in zip(prepare(concepts, names), (CONCEPTS_FILE, NAMES_FILE), strict=True):
+        write_table(table, draft / file)
+    return KnowledgeBase.open(draft)
+
+
+def _encode(
+    knowledge_base: KnowledgeBase, encoder: Encoder, cache: Path, stages: Stages
+) -> npt.NDArray[np.float32]:
+    texts = knowledge_base.texts.to_pylist()
+    with stages.stage("encode", total=len(texts)) as stage:
+        vectors, encoded = encode_names(texts, encoder, cache / "vectors", stage.advance)
+        stage.result = f"{encoded:,} of {len(texts):,} distinct names; the others were cached"
+    return vectors
+
+
+def _index(
+    knowledge_base: KnowledgeBase,
+    vectors: npt.NDArray[np.float32],
+    encoder: Encoder,
+    draft: Path,
+    stages: Stages,
+) -> tuple[NameIndex, IndexStamp]:
+    with stages.stage("index") as stage:
+        index = NameIndex.build(vectors)
+        index.save(draft)
+        recall = recall_at(10, index, vectors, knowledge_base, encoder)
+        stage.result = f"{index.factory}, {index.text_count:,} vectors, recall@10 {recall:.3f}"
+    return index, IndexStamp(index.factory, index.text_count, round(recall, 4))
+
+
+def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:
+    """Names with their concept, evenly spread over the texts that name one concept only."""
+    count = len(knowledge_base.texts)
+    lines = []
+    for text in range(0, count, max(1, count // CANARIES)):
+        rows = knowledge_base.name_rows(text)
+        if len({int(knowledge_base.name_concept[row]) for row in rows}) == 1:
+            name = knowledge_base.name(rows[0])
+            concept_id = knowledge_base.concept_id(int(knowledge_base.name_concept[rows[0]]))
+            canary = {"name": name.text, "language": name.lang, "concept_id": concept_id}
+            lines.append(orjson.dumps(canary, option=orjson.OPT_APPEND_NEWLINE))
+    (draft / CANARIES_FILE).write_bytes(b"".join(lines))
+
+
+def _copy_encoder(source: Path, target: Path) -> None:
+    """Copies the card and the files it names: all that the release needs to encode mentions."""
+    target.mkdir()
+    card = orjson.loads((source / CARD_FILE).read_bytes())
+    for name in (CARD_FILE, *card["files"]):
+        shutil.copyfile(source / name, target / name)
+
+
+def _digest(value: object) -> str:
+    encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
