@@ -83,12 +83,8 @@ def with_ranker(probability: float, ranker_log_odds: float) -> float:
 
 def features_of(scores: Sequence[float], exact: Sequence[bool]) -> list[Features]:
     """The features of a mention's candidates from their scores, best first or not."""
-    ordered = sorted(scores, reverse=True)
-    features = []
-    for score, is_exact in zip(scores, exact, strict=True):
-        if len(ordered) == 1:
-            rival = 0.0
-        else:
-            rival = ordered[1] if score == ordered[0] else ordered[0]
-        features.append(Features(score, score - rival, is_exact))
-    return features
+    best, second = sorted([*scores, 0.0, 0.0], reverse=True)[:2]
+    return [
+        Features(score, score - (second if score == best else best), is_exact)
+        for score, is_exact in zip(scores, exact, strict=True)
+    ]

@@ -42,3 +42,20 @@ class SourceError(BioelxError):
 
 class InstallationError(BioelxError):
     """A part of the installation is missing; the message names the command that adds it."""
+
+
+class OverloadedError(BioelxError):
+    """More is waiting than the server takes on; `retry_after` says for how many seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"the server is overloaded; try again in {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class ServiceError(BioelxError):
+    """A call that failed for another reason; `code` is the name of its gRPC status."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message

@@ -22,6 +22,8 @@ class Encoder(Protocol):
     """Turns texts into vectors whose dot product is their similarity."""
 
     card: EncoderCard
+    device: str
+    """cpu or cuda."""
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Encodes normalised texts; float32 [len(texts), card.dimension], rows of unit norm.

@@ -20,6 +20,8 @@ _BATCH_TOKENS = 1024  # padded tokens in one run: large enough for the cores, sm
 class OnnxEncoder:
     """Runs `model.onnx`: input_ids, attention_mask int64 [n, t] -> embedding float32 [n, dim]."""
 
+    device = "cpu"
+
     def __init__(self, folder: Path, card: EncoderCard, *, threads: int = 0) -> None:
         self.card = card
         options = ort.SessionOptions()

@@ -27,12 +27,14 @@ class TorchEncoder:
         self.card = card
         if threads:
             torch.set_num_threads(threads)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            self._model = SentenceTransformer(
+                str(folder), device=self.device, local_files_only=True
+            )
         except (OSError, ValueError) as error:
             raise FileError(folder, f"not a sentence-transformers folder ({error})") from None
-        if device == "cuda":
+        if self.device == "cuda":
             self._model.to(torch.bfloat16)
         self._model.max_seq_length = card.max_tokens
 

@@ -123,7 +123,7 @@ def _write_pointer(path: Path, release: str) -> None:
     draft = path.with_suffix(".new")
     draft.write_text(release + "\n", encoding="utf-8")
     _flush(draft)
-    os.replace(draft, path)
+    draft.replace(path)
     _flush(path.parent)
 
 

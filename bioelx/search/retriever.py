@@ -90,13 +90,14 @@ class Retriever:
         if exact is not None:
             scored[exact] = 1.0
         wanted = sum(1 << TYPES.index(t) for t in types)
-        best: dict[int, tuple[tuple[float, bool, int], Hit]] = {}
+        best: dict[int, tuple[tuple[bool, float, bool, int], Hit]] = {}
         for text, score in scored.items():
             for name_row in self._kb.name_rows(text):
                 concept_row = int(self._kb.name_concept[name_row])
                 if types and not self._kb.concept_types[concept_row] & wanted:
                     continue
-                order = (-score, *self._kb.preference(name_row, language))
+                # Exactness before the score: texts of unknown characters share one vector.
+                order = (text != exact, -score, *self._kb.preference(name_row, language))
                 if concept_row not in best or order < best[concept_row][0]:
                     hit = Hit(concept_row, name_row, min(score, 1.0), text == exact)
                     best[concept_row] = (order, hit)

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from bioelx.v1.linker_pb2 import (
-    OFFSET_UNIT_CODE_POINTS,
-    OFFSET_UNIT_UNSPECIFIED,
-    OFFSET_UNIT_UTF8,
-    OFFSET_UNIT_UTF16,
-    OffsetUnit,
-)
+from bioelx.v1 import linker_pb2 as pb
 
 # From which code points on a character takes one unit more.
-_LONGER_FROM: dict[OffsetUnit, tuple[int, ...]] = {
-    OFFSET_UNIT_UNSPECIFIED: (),
-    OFFSET_UNIT_CODE_POINTS: (),
-    OFFSET_UNIT_UTF16: (0x10000,),
-    OFFSET_UNIT_UTF8: (0x80, 0x800, 0x10000),
+_LONGER_FROM: dict[pb.OffsetUnit.ValueType, tuple[int, ...]] = {
+    pb.OFFSET_UNIT_UNSPECIFIED: (),
+    pb.OFFSET_UNIT_CODE_POINTS: (),
+    pb.OFFSET_UNIT_UTF16: (0x10000,),
+    pb.OFFSET_UNIT_UTF8: (0x80, 0x800, 0x10000),
 }
-_SEQUENCE = {OFFSET_UNIT_UTF16: "surrogate pair", OFFSET_UNIT_UTF8: "UTF-8 sequence"}
+_SEQUENCE = {pb.OFFSET_UNIT_UTF16: "surrogate pair", pb.OFFSET_UNIT_UTF8: "UTF-8 sequence"}
 
 UNITS = frozenset(_LONGER_FROM)
 
@@ -27,7 +21,7 @@ UNITS = frozenset(_LONGER_FROM)
 class Offsets:
     """Turns offsets into one text, counted in `unit`, into code points."""
 
-    def __init__(self, text: str, unit: OffsetUnit) -> None:
+    def __init__(self, text: str, unit: pb.OffsetUnit.ValueType) -> None:
         self._unit = unit
         code_points = np.frombuffer(text.encode("utf-32-le"), "<u4")
         widths = np.ones(len(code_points), np.int64)

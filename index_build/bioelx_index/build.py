@@ -1,4 +1,4 @@
-"""The offline journey: sources -> names -> knowledge base -> encoder -> vectors -> index -> release.
+"""The offline journey: sources -> names -> knowledge base -> vectors -> index -> release.
 
 `build` reads from top to bottom; each step is one call into the module that owns it. What costs
 minutes is kept: merged tables under `work/`, keyed by all that went into them, and vectors in their

@@ -1,4 +1,4 @@
-"""The main job end to end, at small size: build a release, serve it, link real mentions over gRPC."""
+"""The main job end to end, at small size: build a release, serve it, link real mentions."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_a_broken_release_is_not_activated(tmp_path: Path) -> None:
     good, bad = make(tmp_path), make(tmp_path, minutes=1)
     activate(good, tmp_path)
     (tmp_path / bad / "names.arrow").write_bytes(b"short")
-    with pytest.raises(FileError, match="names.arrow"):
+    with pytest.raises(FileError, match=r"names\.arrow"):
         activate(bad, tmp_path)
     assert active_release(tmp_path) == good
 

@@ -1,0 +1,76 @@
+"""`bioelx serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings
+
+from bioelx.errors import BioelxError
+from bioelx.settings import Limits, ServerSettings
+
+
+def serve(**given: Any) -> None:
+    """Serve a release over gRPC until SIGTERM or Ctrl-C.
+
+    Each option has a twin in the environment; the option wins. When the release is loaded, one
+    line on standard output says so; logs go to standard error, a JSON object a line.
+
+    \b
+    Examples:
+        bioelx serve
+        bioelx serve --port 0 --threads 2
+        BIOELX_PORT=9000 bioelx serve --release 20261123T074500Z-1a2b3c4d
+    """
+    from bioelx.service.logs import set_up_logs
+    from bioelx.service.server import serve as run
+
+    settings = _settings(given)
+    set_up_logs()
+    asyncio.run(run(settings, _announce))
+
+
+def _announce(release: str, address: str) -> None:
+    print(f"serving {release} on {address}", flush=True)
+
+
+def _settings(given: dict[str, Any]) -> ServerSettings:
+    """The settings of the options that were given; pydantic-settings adds the environment's."""
+    given = {name: value for name, value in given.items() if value is not None}
+    of_limits = {name: given.pop(name) for name in Limits.model_fields if name in given}
+    try:
+        return ServerSettings(limits=Limits(**of_limits), **given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        option = f"--{name.replace('_', '-')} (or BIOELX_{name.upper()})"
+        raise BioelxError(f"{option}: {first['msg']}") from None
+
+
+def _options(settings: type[BaseSettings]) -> list[inspect.Parameter]:
+    """A command-line option for each plain field, so that both are defined in one place."""
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                field.annotation | None,  # type: ignore[operator]
+                typer.Option(
+                    help=f"{field.description}. Environment: BIOELX_{name.upper()}.",
+                    show_default=str(field.default) or False,
+                ),
+            ],
+        )
+        for name, field in settings.model_fields.items()
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+    ]
+
+
+serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [*_options(ServerSettings), *_options(Limits)]
+)

@@ -1,0 +1,258 @@
+"""Clients of a BioELX server, one that blocks and one for asyncio.
+
+    from bioelx.client import Client
+
+    with Client("localhost:50051") as client:
+        client.wait_ready(timeout=10)
+        for link in client.link_mentions(["Herzinfarkt", "sydäninfarkti"], top_k=3):
+            print(link.concept_id, link.confidence)
+
+        reply = client.link([document("Bekannter Herzinfarkt 2019.", (10, 21), language="de")])
+        print(reply.documents[0].links[0].candidates[0].label)
+
+Requests and replies are the messages of `bioelx.v1.linker_pb2`. Failures are raised as
+InvalidRequestError (which names the field), NotFoundError, OverloadedError, or ServiceError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self, TypedDict, TypeVar, Unpack
+
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from bioelx.errors import BioelxError
+from bioelx.service.status import error_of
+from bioelx.v1 import linker_pb2 as pb
+from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
+
+DEFAULT_TIMEOUT = 60.0
+
+_CHANNEL = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A server that is starting is found soon after it listens.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+]
+_POLL_SECONDS = 0.1
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class Options(TypedDict, total=False):
+    """What may be asked of a link; see LinkOptions in the contract."""
+
+    top_k: int
+    rerank: str  # auto, always or never
+    types: Sequence[str]
+    schemes: Sequence[str]
+    min_confidence: float
+    label_languages: Sequence[str]
+    release: str
+
+
+def document(text: str, *spans: tuple[int, int], language: str = "", id: str = "") -> pb.Document:
+    """A document with mentions at `spans`, in code points; without any, all of it is a mention."""
+    mentions = [pb.Mention(id=str(i), start=start, end=end) for i, (start, end) in enumerate(spans)]
+    return pb.Document(id=id, text=text, language=language, mentions=mentions)
+
+
+def link_options(**options: Unpack[Options]) -> pb.LinkOptions:
+    """Options as a message.
+
+    Raises:
+        BioelxError: `rerank` is none of its values.
+    """
+    chosen = dict(options)
+    if "rerank" in chosen:
+        name = f"RERANK_{str(chosen['rerank']).upper()}"
+        if name not in pb.Rerank.keys():  # noqa: SIM118  (an enum wrapper is no mapping)
+            raise BioelxError("rerank must be auto, always or never")
+        chosen["rerank"] = pb.Rerank.Value(name)
+    return pb.LinkOptions(**chosen)  # type: ignore[arg-type]
+
+
+def link_request(
+    documents: Iterable[pb.Document], id: str = "", **options: Unpack[Options]
+) -> pb.LinkRequest:
+    return pb.LinkRequest(id=id, documents=documents, options=link_options(**options))
+
+
+def search_request(name: str, language: str = "", **options: Unpack[Options]) -> pb.SearchRequest:
+    return pb.SearchRequest(name=name, language=language, options=link_options(**options))
+
+
+class Client:
+    """Calls a server and waits. May be shared by threads.
+
+    Args:
+        address: host:port.
+        timeout: seconds that a call may take (streams excepted).
+    """
+
+    def __init__(self, address: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(address, _CHANNEL)
+        self._stub = EntityLinkerStub(self._channel)
+
+    def link(self, documents: Iterable[pb.Document], **options: Unpack[Options]) -> pb.LinkReply:
+        """Links the mentions of documents; a bad one has an `error` in its place of the reply."""
+        return self._call(self._stub.Link, link_request(documents, **options))
+
+    def link_mentions(
+        self, mentions: Iterable[str], *, language: str = "", **options: Unpack[Options]
+    ) -> list[pb.Link]:
+        """Links mentions without documents, in their order."""
+        documents = [document(mention, language=language) for mention in mentions]
+        return _only_links(self.link(documents, **options))
+
+    def link_stream(self, requests: Iterable[pb.LinkRequest]) -> Iterator[pb.LinkReply]:
+        """Links requests (see `link_request`), each with an id, and yields replies when ready."""
+        try:
+            yield from self._stub.LinkStream(iter(requests))
+        except grpc.RpcError as failed:
+            raise error_of(failed) from None
+
+    def search(
+        self, name: str, *, language: str = "", **options: Unpack[Options]
+    ) -> pb.SearchReply:
+        """Finds concepts whose names resemble `name`."""
+        return self._call(self._stub.Search, search_request(name, language, **options))
+
+    def concept(self, concept_id: str) -> pb.GetConceptReply:
+        """Gets a concept by its id or an xref."""
+        return self._call(self._stub.GetConcept, pb.GetConceptRequest(concept_id=concept_id))
+
+    def info(self) -> pb.InfoReply:
+        return self._call(self._stub.Info, pb.InfoRequest())
+
+    def wait_ready(self, timeout: float = 30.0) -> bool:
+        """Waits until the server has loaded its release; false if `timeout` seconds pass first."""
+        deadline = time.monotonic() + timeout
+        check = HealthStub(self._channel).Check
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                health = check(HealthCheckRequest(), timeout=left, wait_for_ready=True)
+            except grpc.RpcError as failed:
+                if failed.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise error_of(failed) from None
+                return False
+            if health.status == HealthCheckResponse.SERVING:
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as failed:
+            raise error_of(failed) from None
+
+
+class AsyncClient:
+    """The same as `Client` for asyncio; to be made in a running event loop."""
+
+    def __init__(self, address: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._channel = grpc.aio.insecure_channel(address, _CHANNEL)
+        self._stub = EntityLinkerStub(self._channel)
+
+    async def link(
+        self, documents: Iterable[pb.Document], **options: Unpack[Options]
+    ) -> pb.LinkReply:
+        """See `Client.link`."""
+        return await self._call(self._stub.Link, link_request(documents, **options))
+
+    async def link_mentions(
+        self, mentions: Iterable[str], *, language: str = "", **options: Unpack[Options]
+    ) -> list[pb.Link]:
+        """See `Client.link_mentions`."""
+        documents = [document(mention, language=language) for mention in mentions]
+        return _only_links(await self.link(documents, **options))
+
+    async def link_stream(
+        self, requests: AsyncIterator[pb.LinkRequest]
+    ) -> AsyncIterator[pb.LinkReply]:
+        """See `Client.link_stream`."""
+        try:
+            async for reply in self._stub.LinkStream(requests):
+                yield reply
+        except grpc.RpcError as failed:
+            raise error_of(failed) from None
+
+    async def search(
+        self, name: str, *, language: str = "", **options: Unpack[Options]
+    ) -> pb.SearchReply:
+        """See `Client.search`."""
+        return await self._call(self._stub.Search, search_request(name, language, **options))
+
+    async def concept(self, concept_id: str) -> pb.GetConceptReply:
+        """See `Client.concept`."""
+        request = pb.GetConceptRequest(concept_id=concept_id)
+        return await self._call(self._stub.GetConcept, request)
+
+    async def info(self) -> pb.InfoReply:
+        return await self._call(self._stub.Info, pb.InfoRequest())
+
+    async def wait_ready(self, timeout: float = 30.0) -> bool:
+        """See `Client.wait_ready`."""
+        deadline = time.monotonic() + timeout
+        check = HealthStub(self._channel).Check
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                health = await check(HealthCheckRequest(), timeout=left, wait_for_ready=True)
+            except grpc.RpcError as failed:
+                if failed.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise error_of(failed) from None
+                return False
+            if health.status == HealthCheckResponse.SERVING:
+                return True
+            await asyncio.sleep(_POLL_SECONDS)
+        return False
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        try:
+            return await method(request, timeout=self._timeout)
+        except grpc.RpcError as failed:
+            raise error_of(failed) from None
+
+
+def _only_links(reply: pb.LinkReply) -> list[pb.Link]:
+    """The link of each document that is a bare mention; where that was refused, its error."""
+    return [each.links[0] if each.links else pb.Link(error=each.error) for each in reply.documents]

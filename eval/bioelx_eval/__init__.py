@@ -1,0 +1,1 @@
+"""The evaluation: benchmarks run offline against a release."""

@@ -1,0 +1,167 @@
+"""A tiny real release, and a real server of it, for all tests."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pytest
+
+from bioelx.client import Client
+from bioelx.confidence import ConfidenceModel
+from bioelx.encoding import open_encoder
+from bioelx.kb.tables import (
+    CONCEPTS_FILE,
+    CONCEPTS_SCHEMA,
+    NAMES_FILE,
+    NAMES_SCHEMA,
+    prepare,
+    write_table,
+)
+from bioelx.linker import Linker
+from bioelx.release import EncoderStamp, IndexStamp, Manifest, SourceStamp, activate
+from bioelx.release.manifest import utc_now
+from bioelx.release.store import finish_release
+from bioelx.search.index import NameIndex
+from bioelx.settings import shipped
+
+TINY = Path(__file__).parent / "files" / "tiny"
+RETIRED = "wikidata:Q999999999"
+"""A retired concept of the tiny release; its successor is influenza."""
+
+
+def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:
+    """Builds a release of these tables with the shipped encoder; returns its folder."""
+    draft = root / "draft"
+    shutil.copytree(shipped("models/multilingual-e5-small-int8"), draft / "encoder")
+    concepts, names = prepare(concepts, names)
+    write_table(concepts, draft / CONCEPTS_FILE)
+    write_table(names, draft / NAMES_FILE)
+    encoder = open_encoder(draft / "encoder", threads=1)
+    index = NameIndex.build(encoder.encode(names["key"].chunk(0).dictionary.to_pylist()))
+    index.save(draft)
+    ConfidenceModel(-16.0, 16.0, 8.0, 4.0, default_min_confidence=0.3).save(draft)
+    card = encoder.card
+    manifest = Manifest(
+        id="",
+        created=utc_now(),
+        parent=None,
+        sources=(SourceStamp("wikidata", "2026-11", "CC0-1.0", "0" * 64),),
+        encoder=EncoderStamp(card.name, card.fingerprint, card.dimension),
+        index=IndexStamp(index.factory, index.text_count, 1.0),
+        concepts=len(concepts),
+        names=len(names),
+    )
+    return root / finish_release(draft, manifest, root).id
+
+
+@pytest.fixture(scope="session")
+def tiny_tables() -> tuple[pa.Table, pa.Table]:
+    """Concepts and names of tests/files/tiny, as between stages of a build."""
+    concepts = [
+        {
+            "concept_id": row["concept_id"],
+            "label": row["label"],
+            "description": "",
+            "types": [row["types"]],
+            "xrefs": row["xrefs"].split(),
+            "status": "active",
+        }
+        for row in _rows("concepts.tsv")
+    ]
+    retired = {"concept_id": RETIRED, "label": "grippe", "status": "retired"}
+    concepts.append({**concepts[0], **retired, "xrefs": [], "replaced_by": "wikidata:Q2840"})
+    names = list(_rows("names.tsv"))
+    return (
+        pa.Table.from_pylist(concepts, CONCEPTS_SCHEMA),
+        pa.Table.from_pylist(names, NAMES_SCHEMA),
+    )
+
+
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with (TINY / name).open(encoding="utf-8", newline="") as stream:
+        yield from csv.DictReader(stream, delimiter="\t")
+
+
+@pytest.fixture(scope="session")
+def tiny_home(
+    tiny_tables: tuple[pa.Table, pa.Table], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A BIOELX_HOME whose active release is the tiny one."""
+    home = tmp_path_factory.mktemp("home")
+    root = home / "releases"
+    activate(build_release(*tiny_tables, root).name, root)
+    return home
+
+
+@pytest.fixture(scope="session")
+def tiny_release(tiny_home: Path) -> Path:
+    """The folder of a release of tests/files/tiny."""
+    return next(tiny_home.glob("releases/[0-9]*"))
+
+
+@pytest.fixture(scope="session")
+def tiny_linker(tiny_release: Path) -> Linker:
+    return Linker.open(tiny_release, threads=1)
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A `bioelx serve` in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    log: Path
+
+
+StartServer = Callable[..., AbstractContextManager[RunningServer]]
+
+
+@pytest.fixture(scope="session")
+def start_server(tiny_home: Path) -> StartServer:
+    """A function that serves the tiny release, with more options of `bioelx serve` if given."""
+
+    @contextmanager
+    def start(*options: str) -> Iterator[RunningServer]:
+        with tempfile.NamedTemporaryFile(suffix=".log") as log:
+            process = _serve(tiny_home, ["--port", "0", "--threads", "1", *options], log)
+            try:
+                announced = process.stdout.readline().decode() if process.stdout else ""
+                found = re.fullmatch(r"serving \S+ on (\S+)\n", announced)
+                assert found, Path(log.name).read_text(encoding="utf-8")
+                yield RunningServer(process, found[1], Path(log.name))
+            finally:
+                process.kill()
+                process.communicate()
+
+    return start
+
+
+def _serve(home: Path, options: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bioelx", "serve", *options]
+    environment = {**os.environ, "BIOELX_HOME": str(home)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
+
+
+@pytest.fixture(scope="session")
+def server(start_server: StartServer) -> Iterator[RunningServer]:
+    """A server of the tiny release that all tests share."""
+    with start_server() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: RunningServer) -> Iterator[Client]:
+    with Client(server.address, timeout=30) as opened:
+        yield opened

@@ -1,0 +1,99 @@
+"""The shipped encoder, as a release carries it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioelx.encoding import Encoder, open_encoder
+from bioelx.errors import FileError
+from bioelx.settings import shipped
+
+FOLDER = shipped("models/multilingual-e5-small-int8")
+NAMES = [
+    "asthma",
+    "심근경색",
+    "กล้ามเนื้อหัวใจตายเฉียบพลัน",
+    "хроническая обструктивная болезнь лёгких",
+    "x",
+    "acute lymphoblastic leukaemia with a name that is much longer than those beside it",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return open_encoder(FOLDER, threads=1)
+
+
+def test_vectors_are_unit_vectors_of_the_dimension_said(encoder: Encoder) -> None:
+    vectors = encoder.encode(NAMES)
+    assert vectors.shape == (len(NAMES), encoder.card.dimension)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert encoder.encode([]).shape == (0, encoder.card.dimension)
+
+
+def test_a_translation_is_nearer_than_another_disease(encoder: Encoder) -> None:
+    infarct, herzinfarkt, asthma = encoder.encode(["heart attack", "Herzanfall", "Bronchialasthma"])
+    assert infarct @ herzinfarkt > infarct @ asthma
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(NAMES), st.text(max_size=80)), min_size=1, max_size=40))
+def test_a_text_has_one_vector_whatever_its_company(encoder: Encoder, texts: list[str]) -> None:
+    together = encoder.encode(texts)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(encoder.encode([text])[0], vector, atol=1e-4)
+
+
+def test_a_very_long_text_is_cut_at_the_limit(encoder: Encoder) -> None:
+    long = "heart " * 5000
+    np.testing.assert_array_equal(encoder.encode([long]), encoder.encode([long + "failure"]))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FOLDER, tmp_path / "encoder"))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_file_is_named(copy: Path, name: str, damage: str) -> None:
+    path = copy / name
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FileError, match=name):
+        open_encoder(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"format": "tf"}, "unknown format 'tf'"),
+        ({"dimension": None}, "not an encoder's card"),
+        ({"files": 3}, "not an encoder's card"),
+    ],
+)
+def test_a_card_that_does_not_fit_says_why(copy: Path, change: dict, message: str) -> None:
+    path = copy / "encoder.json"
+    path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), **change}))
+    with pytest.raises(FileError, match=message):
+        open_encoder(copy)
+
+
+def test_a_folder_that_is_no_encoder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"encoder\.json: no such file"):
+        open_encoder(tmp_path)
+
+
+def test_the_fingerprint_changes_with_what_changes_vectors(copy: Path, encoder: Encoder) -> None:
+    path = copy / "encoder.json"
+    path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), "prefix": ""}))
+    assert open_encoder(copy).card.fingerprint != encoder.card.fingerprint

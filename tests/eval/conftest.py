@@ -1,0 +1,117 @@
+"""A tiny real release with UMLS ids, and XL-BEL files in their published format."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from bioelx_eval.datasets.xlbel import COVERED_HEADER, LANGUAGES
+
+from bioelx.confidence import ConfidenceModel
+from bioelx.encoding import open_encoder
+from bioelx.kb.tables import (
+    CONCEPTS_FILE,
+    CONCEPTS_SCHEMA,
+    NAMES_FILE,
+    NAMES_SCHEMA,
+    prepare,
+    write_table,
+)
+from bioelx.release import EncoderStamp, IndexStamp, Manifest
+from bioelx.release.manifest import utc_now
+from bioelx.release.store import finish_release
+from bioelx.search.index import NameIndex
+from bioelx.settings import shipped
+
+CONCEPTS = {
+    # id: (xrefs, status, names by language)
+    "wikidata:Q12152": (["umls:C0027051", "mondo:0005068"], "active", {
+        "en": ["myocardial infarction", "heart attack"], "de": ["Herzinfarkt"]}),
+    "wikidata:Q35869": (["umls:C0004096", "umls:C0155877"], "active", {
+        "en": ["asthma"], "fi": ["astma"]}),
+    "wikidata:Q12206": (["umls:C0011849"], "active", {
+        "en": ["diabetes mellitus"], "tr": ["şeker hastalığı"]}),
+    "umls:C0018681": ([], "active", {"en": ["headache"]}),
+    "wikidata:Q9687": (["umls:C0000925"], "retired", {"en": ["wound, incised"]}),
+    "wikidata:Q41112": ([], "active", {"en": ["schizophrenia"]}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a release of `CONCEPTS` with the shipped encoder."""
+    root = tmp_path_factory.mktemp("releases")
+    draft = root / "draft"
+    shutil.copytree(shipped("models/multilingual-e5-small-int8"), draft / "encoder")
+    concepts, names = prepare(
+        pa.Table.from_pylist(
+            [
+                {
+                    "concept_id": concept_id,
+                    "label": of_language["en"][0],
+                    "description": "",
+                    "types": ["disease"],
+                    "xrefs": xrefs,
+                    "status": status,
+                }
+                for concept_id, (xrefs, status, of_language) in CONCEPTS.items()
+            ],
+            CONCEPTS_SCHEMA,
+        ),
+        pa.Table.from_pylist(
+            [
+                {"concept_id": c, "text": text, "lang": lang, "kind": "label", "source": "test"}
+                for c, (_, _, of_language) in CONCEPTS.items()
+                for lang, texts in of_language.items()
+                for text in texts
+            ],
+            NAMES_SCHEMA,
+        ),
+    )
+    write_table(concepts, draft / CONCEPTS_FILE)
+    write_table(names, draft / NAMES_FILE)
+    encoder = open_encoder(draft / "encoder", threads=1)
+    index = NameIndex.build(encoder.encode(names["key"].chunk(0).dictionary.to_pylist()))
+    index.save(draft)
+    ConfidenceModel(-6.0, 8.0, 10.0, 2.0, default_min_confidence=0.5).save(draft)
+    card = encoder.card
+    manifest = finish_release(
+        draft,
+        Manifest(
+            id="",
+            created=utc_now(),
+            parent=None,
+            sources=(),
+            encoder=EncoderStamp(card.name, card.fingerprint, card.dimension),
+            index=IndexStamp(index.factory, index.text_count, 1.0),
+            concepts=len(concepts),
+            names=len(names),
+        ),
+        root,
+    )
+    return root / manifest.id
+
+
+@pytest.fixture
+def write_xlbel(tmp_path: Path) -> Callable[..., Path]:
+    """Writes XL-BEL v1.0 and returns its folder: the given rows, or one that fits, a language."""
+
+    def write(
+        rows: Mapping[str, Sequence[str]], covered: Sequence[tuple[str, int, str, str]] = ()
+    ) -> Path:
+        folder = tmp_path / "xlbel" / "v1.0"
+        folder.mkdir(parents=True, exist_ok=True)
+        for language in LANGUAGES:
+            lines = rows.get(language, ["C0004096||asthma||<tgt>asthma</tgt>"])
+            path = folder / f"{language}_1k_test_query_with_context.txt"
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        if covered:
+            table = [COVERED_HEADER, *covered]
+            content = "".join("\t".join(map(str, row)) + "\n" for row in table)
+            (folder.parent / "covered-v1.0.tsv").write_text(content, encoding="utf-8")
+        return folder
+
+    return write

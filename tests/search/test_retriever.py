@@ -1,0 +1,116 @@
+"""Retrieval on a real release: exact names, order, types, and the index beneath."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioelx.errors import FileError, InstallationError
+from bioelx.kb import normalise
+from bioelx.linker import Linker
+from bioelx.search import install
+from bioelx.search.index import NameIndex
+from bioelx.search.retriever import Hit, Retriever
+from bioelx.types import TYPES
+
+
+def retrieve(linker: Linker, mention: str, top_k: int = 10, **options: object) -> list[Hit]:
+    key = normalise(mention)
+    retriever = Retriever(linker.knowledge_base, linker.index)
+    vectors = linker.encoder.encode([key])
+    [hits] = retriever.retrieve([key], vectors, [""], top_k=top_k, **options)
+    return hits
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), top_k=st.integers(1, 20))
+def test_a_name_of_the_knowledge_base_finds_its_concepts(
+    tiny_linker: Linker, data: st.DataObject, top_k: int
+) -> None:
+    kb = tiny_linker.knowledge_base
+    row = data.draw(st.integers(0, kb.name_count - 1))
+    spelling = data.draw(st.sampled_from([str, str.upper, str.title, "  {}\u200b ".format]))
+    mention = spelling(kb.name(row).text)
+    text = kb.text_id(normalise(mention))
+    if text is None:  # upper case is no way back for every script: "ı" and "i" meet there
+        return
+    named = {int(kb.name_concept[r]) for r in kb.name_rows(text)}
+    hits = retrieve(tiny_linker, mention, top_k)
+    exact = {hit.concept_row for hit in hits if hit.exact}
+    assert all(hit.score == 1 for hit in hits if hit.exact)
+    assert exact == named if len(named) <= top_k else len(exact) == top_k
+    assert all(hit.exact for hit in hits[: len(exact)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(mention=st.text(min_size=1, max_size=30), top_k=st.integers(1, 40))
+def test_any_mention_gets_distinct_concepts_best_first(
+    tiny_linker: Linker, mention: str, top_k: int
+) -> None:
+    if not normalise(mention):
+        return
+    hits = retrieve(tiny_linker, mention, top_k)
+    assert len({hit.concept_row for hit in hits}) == len(hits) == top_k
+    order = [(hit.exact, hit.score) for hit in hits]
+    assert order == sorted(order, reverse=True)
+
+
+@pytest.mark.parametrize("wanted", TYPES)
+def test_only_concepts_of_the_wanted_type(tiny_linker: Linker, wanted: str) -> None:
+    kb = tiny_linker.knowledge_base
+    of_type = {r for r in range(kb.concept_count) if wanted in kb.concept(r).types}
+    active = of_type & set(kb.name_concept.tolist())
+    hits = retrieve(tiny_linker, "heart", top_k=10, types=(wanted,))
+    assert {hit.concept_row for hit in hits} <= active
+    assert len(hits) == min(10, len(active))
+
+
+def test_all_concepts_are_found_when_all_are_asked_for(tiny_linker: Linker) -> None:
+    kb = tiny_linker.knowledge_base
+    named = len(set(kb.name_concept.tolist()))
+    assert len(retrieve(tiny_linker, "heart", top_k=100)) == min(100, named)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "HNSW32,SQ8"])
+def test_every_kind_of_index_finds_a_vector_and_obeys_the_filter(
+    tmp_path: Path, tiny_linker: Linker, factory: str
+) -> None:
+    kb = tiny_linker.knowledge_base
+    vectors = tiny_linker.encoder.encode(kb.texts.to_pylist())
+    NameIndex.build(vectors, factory=factory).save(tmp_path)
+    index = NameIndex.open(tmp_path, factory)
+    assert (index.text_count, index.dimension) == vectors.shape
+    sample = np.arange(0, len(vectors), 7)
+    found = index.search(vectors[sample], 10)
+    assert np.mean(found.texts[:, 0] == sample) > 0.95
+    allowed = np.zeros(len(vectors), bool)
+    allowed[::5] = True
+    found = index.search(vectors[sample], 10, allowed)
+    assert set((found.texts[found.texts >= 0] % 5).tolist()) == {0}
+
+
+def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"index\.faiss: no such file"):
+        NameIndex.open(tmp_path, "Flat")
+    (tmp_path / "index.faiss").write_bytes(b"IxFI\x00")
+    with pytest.raises(FileError, match=r"index\.faiss: not a whole FAISS index"):
+        NameIndex.open(tmp_path, "Flat")
+
+
+class _Installed:
+    def __init__(self, name: str) -> None:
+        self.metadata = {"Name": name}
+
+
+@pytest.mark.parametrize(
+    ("packages", "message"),
+    [([], r"pip install 'bioelx\[cpu\]'"), (["faiss-cpu", "faiss-gpu"], "pip uninstall -y")],
+)
+def test_no_faiss_or_two_name_the_command_that_mends_it(
+    monkeypatch: pytest.MonkeyPatch, packages: list[str], message: str
+) -> None:
+    monkeypatch.setattr(install, "distributions", lambda: map(_Installed, packages))
+    with pytest.raises(InstallationError, match=message):
+        install.check_faiss()

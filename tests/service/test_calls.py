@@ -1,0 +1,78 @@
+"""What becomes of a failure that nobody foresaw."""
+
+from __future__ import annotations
+
+import logging
+
+import grpc
+import orjson
+import pytest
+
+from bioelx.client import AsyncClient, document, link_request
+from bioelx.errors import ServiceError
+from bioelx.service.calls import CallGuard
+from bioelx.service.logs import JsonFormatter
+from bioelx.service.servicer import Engine, Servicer
+from bioelx.settings import Limits
+from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
+
+SECRET = "Zephyrine"
+
+
+class Broken:
+    """A batcher whose failure quotes the mention."""
+
+    async def link(self, queries, options, *, patient=False):
+        raise ValueError(f"cannot link {queries[0].mention}")
+
+
+@pytest.fixture
+async def address(tiny_linker):
+    server = grpc.aio.server(interceptors=[CallGuard()])
+    servicer = Servicer(Limits())
+    servicer.start(Engine(tiny_linker, Broken()))  # type: ignore[arg-type]
+    add_EntityLinkerServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+async def test_it_is_internal_and_named_in_the_log_without_a_word_of_the_request(address, caplog):
+    caplog.set_level(logging.INFO)
+    failures = []
+    async with AsyncClient(address) as client:
+        with pytest.raises(ServiceError) as caught:
+            await client.search(SECRET)
+        failures.append(caught.value)
+
+        async def requests():
+            yield link_request([document(SECRET)], id="a")
+
+        with pytest.raises(ServiceError) as caught:
+            _ = [reply async for reply in client.link_stream(requests())]
+        failures.append(caught.value)
+    lines = [JsonFormatter().format(record) for record in caplog.records]
+    for failure in failures:
+        assert failure.code == "INTERNAL"
+        call_id = failure.message.split()[-1]
+        failed, ended = (orjson.loads(line) for line in lines if call_id in line)
+        assert (failed["event"], failed["exception"]) == ("failed", "ValueError")
+        assert failed["frames"][-1].endswith(" link")
+        assert (ended["event"], ended["code"]) == ("call", "INTERNAL")
+    assert not any(SECRET in line for line in [*lines, *map(str, failures)])
+
+
+def test_what_libraries_log_is_written_without_its_values():
+    try:
+        raise ValueError(SECRET)
+    except ValueError as error:
+        record = logging.LogRecord(
+            "asyncio", logging.ERROR, __file__, 1, f"failed %s\n{SECRET}", (SECRET,),
+            (ValueError, error, error.__traceback__),
+        )  # fmt: skip
+    line = JsonFormatter().format(record)
+    assert SECRET not in line
+    said = orjson.loads(line)
+    assert (said["event"], said["exception"]) == ("failed %s", "ValueError")
+    assert len(said["frames"]) == 1

@@ -1,0 +1,159 @@
+"""The online journey in one process, on a real release."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bioelx.confidence import ConfidenceModel
+from bioelx.errors import FileError, InvalidRequestError
+from bioelx.linker import Linker
+from bioelx.ranking import Window
+from bioelx.types import Candidate, LinkOptions, Query, Rerank
+
+MENTIONS = ["asthma", "Herzinfarkt", "심근경색", "kalp krizi", "fever of unknown origin", "x" * 300]
+
+
+def test_a_link_explains_itself(tiny_linker: Linker) -> None:
+    query = Query("数日前から頭痛があり、発熱はない。", 5, 7, "ja")
+    [link] = tiny_linker.link([query]).links
+    first = link.candidates[0]
+    assert first.exact
+    assert (first.concept.concept_id, first.concept.label) == ("wikidata:Q86", "headache")
+    assert first.matched.text == first.label == "頭痛"
+    assert first.label_language == "ja"
+    assert first.retrieval_score == 1
+    assert link.concept_id == first.concept.concept_id
+    assert link.confidence == first.probability > link.candidates[1].probability
+    assert sum(c.probability for c in link.candidates) <= 1 + 1e-9
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(MENTIONS), min_size=1, max_size=30), st.integers(1, 15))
+def test_company_changes_nothing(tiny_linker: Linker, mentions: Sequence[str], top_k: int) -> None:
+    options = LinkOptions(top_k=top_k)
+    together = tiny_linker.link([Query.bare(m) for m in mentions], options).links
+    for mention, link in zip(mentions, together, strict=True):
+        [alone] = tiny_linker.link([Query.bare(mention)], options).links
+        assert [c.concept.concept_id for c in alone.candidates] == [
+            c.concept.concept_id for c in link.candidates
+        ]
+        assert [c.retrieval_score for c in alone.candidates] == pytest.approx(
+            [c.retrieval_score for c in link.candidates], abs=1e-5
+        )
+
+
+def test_each_query_may_have_its_own_options(tiny_linker: Linker) -> None:
+    queries = [Query.bare("asthma")] * 3
+    wanted = [
+        LinkOptions(top_k=2),
+        LinkOptions(types=("other",), schemes=("mesh",)),
+        LinkOptions(min_confidence=1.0, label_languages=("ja",)),
+    ]
+    two, other, sure = tiny_linker.link(queries, wanted).links
+    assert len(two.candidates) == 2
+    assert {t for c in other.candidates for t in c.concept.types} == {"other"}
+    assert {x.partition(":")[0] for c in other.candidates for x in c.concept.xrefs} <= {"mesh"}
+    assert sure.concept_id is None
+    assert sure.candidates[0].label_language == "en"  # asthma has no Japanese name here
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (LinkOptions(top_k=0), "options.top_k"),
+        (LinkOptions(types=("disease", "illness")), r"options.types\[1\]"),
+        (LinkOptions(schemes=("icd99",)), r"options.schemes\[0\]"),
+        (LinkOptions(label_languages=("klingonisch",)), r"options.label_languages\[0\]"),
+        (LinkOptions(min_confidence=1.5), "options.min_confidence"),
+        (LinkOptions(min_confidence=float("nan")), "options.min_confidence"),
+        (LinkOptions(rerank=Rerank.ALWAYS), "options.rerank"),
+    ],
+)
+def test_options_that_cannot_be_honoured_are_named(
+    tiny_linker: Linker, options: LinkOptions, field: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=field):
+        tiny_linker.link([Query.bare("asthma")], options)
+
+
+def test_an_invisible_mention_is_refused_without_being_quoted(tiny_linker: Linker) -> None:
+    with pytest.raises(InvalidRequestError, match=r"mentions\[1\]: has no visible character"):
+        tiny_linker.link([Query.bare("asthma"), Query.bare("\u200b \t")])
+
+
+class Contrary:
+    """A ranker that finds the last candidate best."""
+
+    name = "contrary"
+
+    def __init__(self) -> None:
+        self.read: list[Window] = []
+
+    def log_odds(self, window: Window, candidates: Sequence[Candidate]) -> list[float]:
+        self.read.append(window)
+        return [20.0 * (i + 1 - len(candidates)) for i in range(len(candidates))]
+
+
+@pytest.fixture
+def contrary(tiny_linker: Linker) -> Linker:
+    return Linker(
+        tiny_linker.manifest,
+        tiny_linker.knowledge_base,
+        tiny_linker.encoder,
+        tiny_linker.index,
+        ConfidenceModel(-30.0, 28.0, 10.0, 6.0, default_min_confidence=0.5),
+        Contrary(),
+    )
+
+
+def test_the_ranker_reads_the_window_and_moves_the_order(contrary: Linker) -> None:
+    query = Query("Known bronchial asthma.", 6, 22, "en")
+    options = LinkOptions(top_k=5, rerank=Rerank.ALWAYS)
+    [link] = contrary.link([query], options).links
+    assert contrary.ranker.read == [Window("Known ", "bronchial asthma", ".")]
+    assert link.candidates[0].retrieval_rank == 5
+    assert link.candidates[0].ranker_log_odds == 0
+    [never] = contrary.link([query], LinkOptions(top_k=5, rerank=Rerank.NEVER)).links
+    assert [c.retrieval_rank for c in never.candidates] == [1, 2, 3, 4, 5]
+    assert never.candidates[0].ranker_log_odds is None
+
+
+def test_auto_asks_the_ranker_only_in_doubt(contrary: Linker) -> None:
+    for mention, asked in [("asthma", False), ("some thing that nobody named", True)]:
+        contrary.ranker.read.clear()
+        [link] = contrary.link([Query.bare(mention)]).links
+        assert bool(contrary.ranker.read) == asked
+        assert (link.candidates[0].ranker_log_odds is not None) == asked
+
+
+@pytest.fixture
+def copy(tiny_release: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_release, tmp_path / tiny_release.name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["concepts.arrow", "names.arrow", "index.faiss", "confidence.json", "encoder/model.onnx"],
+)
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_release_is_refused_by_its_file(copy: Path, name: str, damage: str) -> None:
+    path = copy / name
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FileError, match=name):
+        Linker.open(copy)
+
+
+def test_an_encoder_of_other_vectors_is_refused(copy: Path) -> None:
+    manifest = orjson.loads((copy / "manifest.json").read_bytes())
+    manifest["encoder"]["fingerprint"] = "0" * 16
+    (copy / "manifest.json").write_bytes(orjson.dumps(manifest))
+    with pytest.raises(FileError, match="not the encoder of this release"):
+        Linker.open(copy)
