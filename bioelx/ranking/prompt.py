@@ -30,10 +30,9 @@ INSTRUCTION = (
     "Given a passage in which one biomedical mention stands between <mention> and </mention>, "
     "judge whether the Document describes the very concept that this mention refers to"
 )
-YES, NO = "yes", "no"
 
 _TAG = re.compile(r"<(/?(?:mention|instruct|query|document))>", re.IGNORECASE)
-_NEEDED = (YES, NO, "<|im_start|>", "<|im_end|>")
+_NEEDED = ("yes", "no", "<|im_start|>", "<|im_end|>")
 
 
 class PromptBuilder:
@@ -51,10 +50,7 @@ class PromptBuilder:
     def __init__(
         self, tokenizer: Tokenizer, *, window_tokens: int = 256, candidate_tokens: int = 128
     ) -> None:
-        if missing := [token for token in _NEEDED if tokenizer.token_to_id(token) is None]:
-            raise ValueError(f"its tokenizer has no token {', '.join(missing)}")
-        self.yes_id: int = tokenizer.token_to_id(YES)
-        self.no_id: int = tokenizer.token_to_id(NO)
+        self.yes_id, self.no_id, *_ = (_id_of(token, tokenizer) for token in _NEEDED)
         self._window_tokens = window_tokens
         self._candidate_tokens = candidate_tokens
         self._prefix: list[int] = tokenizer.encode(PREFIX, add_special_tokens=False).ids
@@ -113,6 +109,14 @@ class PromptBuilder:
         return self._plain.encode(text).offsets
 
 
+def _id_of(token: str, tokenizer: Tokenizer) -> int:
+    token_id = tokenizer.token_to_id(token)
+    if token_id is None:
+        raise ValueError(f"its tokenizer has no token {token}")
+    return token_id
+
+
 def _harmless(text: str) -> str:
     """The text on one line, the template's own tags in it turned into `[...]`."""
-    return _TAG.sub(r"[\1]", re.sub(r"\s+", " ", text))
+    # Under NFC a leading U+0338, a combining stroke, would turn the ">" of a marker into "≯".
+    return _TAG.sub(r"[\1]", re.sub(r"\s+", " ", text)).lstrip("\u0338")

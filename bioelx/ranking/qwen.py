@@ -13,9 +13,8 @@ from bioelx.types import Candidate
 
 try:
     import torch
-    from safetensors import SafetensorError
     from torch.nn.utils.rnn import pad_sequence
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 except ImportError:
     raise InstallationError(
         "this ranker needs torch and transformers: pip install 'bioelx[torch]'"
@@ -53,29 +52,33 @@ class QwenRanker:
                 output_loading_info=True,
             )
             self._prompt = PromptBuilder(tokenizer.backend_tokenizer)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # transformers, safetensors and the hub each raise their own
             raise FileError(model, f"not a usable causal language model ({error})") from None
         if absent := sorted(loading["missing_keys"]):
             # transformers would go on with random numbers in their place.
             raise FileError(model, f"lacks {len(absent)} weights, the first is {absent[0]}")
-        head = language_model.get_output_embeddings().weight.detach().float()
-        self._direction = (head[self._prompt.yes_id] - head[self._prompt.no_id]).to(self._device)
+        head = language_model.get_output_embeddings().weight.detach()
+        yes, no = head[[self._prompt.yes_id, self._prompt.no_id]].float()
+        self._direction = (yes - no).to(self._device)
         self._body = language_model.base_model.eval().to(self._device)
 
-    @torch.inference_mode()
     def log_odds(self, window: Window, candidates: Sequence[Candidate]) -> list[float]:
         """See `Ranker.log_odds`."""
         head = torch.tensor([self._prompt.head(window)], device=self._device)
         tails = [torch.tensor(self._prompt.tail(each)) for each in candidates]
-        read = self._body(head, use_cache=True).past_key_values
         log_odds: list[float] = []
-        for start in range(0, len(tails), _BATCH):
-            batch = tails[start : start + _BATCH]
-            cache = deepcopy(read)
-            cache.batch_repeat_interleave(len(batch))
-            # Padding stands on the right, where causal attention keeps it from being seen.
-            ids = pad_sequence(batch, batch_first=True).to(self._device)
-            states = self._body(ids, past_key_values=cache, use_cache=True).last_hidden_state
-            last = [len(tail) - 1 for tail in batch]
-            log_odds += (states[range(len(batch)), last].float() @ self._direction).tolist()
+        with torch.inference_mode():
+            read = self._body(head, use_cache=True).past_key_values
+            for start in range(0, len(tails), _BATCH):
+                log_odds += self._read_on(deepcopy(read), tails[start : start + _BATCH])
         return log_odds
+
+    def _read_on(self, cache: DynamicCache, tails: list[torch.Tensor]) -> list[float]:
+        """Goes on from the keys and values of a head, which it changes, with each of the tails."""
+        cache.batch_repeat_interleave(len(tails))
+        # Padding stands on the right, where causal attention keeps it from being seen.
+        ids = pad_sequence(tails, batch_first=True).to(self._device)
+        states = self._body(ids, past_key_values=cache).last_hidden_state
+        last = states[range(len(tails)), [len(tail) - 1 for tail in tails]]
+        scores: list[float] = (last.float() @ self._direction).tolist()
+        return scores

@@ -26,15 +26,9 @@ def window_around(query: Query, *, chars: int = 600) -> Window:
     Where one side is short the other takes its share. The mention itself is never cut. Cuts fall
     between words where there is a space nearby.
     """
-    room = chars - (query.end - query.start)
-    before, after = share(room, query.start, len(query.text) - query.end)
-    start, end = query.start - before, query.end + after
-    head, tail = query.text[start : query.start], query.text[query.end : end]
-    if start > 0:
-        head = _drop_broken_word(head)
-    if end < len(query.text):
-        tail = _drop_broken_word(tail[::-1])[::-1]
-    return Window(head, query.mention, tail)
+    before, after = query.text[: query.start], query.text[query.end :]
+    left, right = share(chars - len(query.mention), len(before), len(after))
+    return Window(_end_of(before, left), query.mention, _end_of(after[::-1], right)[::-1])
 
 
 def share(room: int, before: int, after: int) -> tuple[int, int]:
@@ -44,6 +38,9 @@ def share(room: int, before: int, after: int) -> tuple[int, int]:
     return left, min(after, room - left)
 
 
-def _drop_broken_word(text: str) -> str:
-    broken = _BROKEN_WORD.match(text)
-    return text[broken.end() :] if broken else text
+def _end_of(text: str, room: int) -> str:
+    """The last `room` code points of `text`, less what is left of a word that the cut breaks."""
+    start = max(0, len(text) - room)
+    if start > 0 and not text[start - 1].isspace() and (broken := _BROKEN_WORD.match(text, start)):
+        start = broken.end()
+    return text[start:]

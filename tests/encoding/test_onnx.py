@@ -1,6 +1,9 @@
 """The shipped encoder, as a release carries it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +100,18 @@ def test_the_fingerprint_changes_with_what_changes_vectors(copy: Path, encoder: 
     path = copy / "encoder.json"
     path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), "prefix": ""}))
     assert open_encoder(copy).card.fingerprint != encoder.card.fingerprint
+
+
+def test_onnxruntime_does_not_report_usage(tmp_path: Path) -> None:
+    """Its telemetry keeps a device id and a database under the user's home if it is on."""
+    encode = (
+        "import sys; from pathlib import Path; from bioelx.encoding import open_encoder;"
+        "open_encoder(Path(sys.argv[1])).encode(['asthma'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run(
+        [sys.executable, "-c", encode, str(FOLDER)],
+        env={**environment, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        check=True,
+    )
+    assert list(tmp_path.rglob("*")) == []
