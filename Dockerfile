@@ -21,10 +21,8 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin bioelx \
 COPY --from=install /app /app
 COPY models /bioelx/models
 COPY data /bioelx/data
-# ORT_DISABLE_TELEMETRY: onnxruntime's Linux wheels report to Microsoft unless told not to.
 ENV PATH=/app/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    ORT_DISABLE_TELEMETRY=1 \
     BIOELX_HOME=/bioelx \
     BIOELX_HOST=0.0.0.0 \
     BIOELX_PORT=50051

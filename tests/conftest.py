@@ -67,6 +67,12 @@ def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_release() -> Callable[[pa.Table, pa.Table, Path], Path]:
+    """`build_release`, for tests in other folders."""
+    return build_release
+
+
+@pytest.fixture(scope="session")
 def tiny_tables() -> tuple[pa.Table, pa.Table]:
     """Concepts and names of tests/files/tiny, as between stages of a build."""
     concepts = [

@@ -33,7 +33,7 @@ def test_probability_grows_with_the_score(low: float, high: float, margin: float
 def test_the_ranker_moves_the_probability_its_way(probability: float, log_odds: float) -> None:
     moved = with_ranker(probability, log_odds)
     assert 0 <= moved <= 1
-    if 0.01 < probability < 0.99 and 0.01 < abs(log_odds):
+    if 0.01 < probability < 0.99 and abs(log_odds) > 0.01:
         assert (moved > probability) == (log_odds > 0)
 
 

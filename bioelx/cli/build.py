@@ -30,6 +30,10 @@ def build(
     user_agent: Annotated[
         str, typer.Option(help="How to introduce yourself to a public endpoint.")
     ] = "",
+    umls: Annotated[
+        Path | None,
+        typer.Option(help="Folder with your own MRCONSO.RRF, MRSTY.RRF and MRDEF.RRF, or .gz."),
+    ] = None,
     names: Annotated[
         int | None,
         typer.Option(min=1, help="Take only the most widely named concepts, up to so many names."),
@@ -48,6 +52,7 @@ def build(
     Examples:
       bioelx build
       bioelx build --names 100000 --type disease --type phenotype
+      bioelx build --umls /data/umls/2026AA/META
       bioelx build --endpoint https://query.example.org/sparql --user-agent 'NAME (mail@host)'
     """
     from bioelx_index.build import USER_AGENT, BuildSettings
@@ -61,6 +66,7 @@ def build(
             encoder=encoder or shipped("models/multilingual-e5-small-int8"),
             releases=releases_dir(),
             cache=home() / "cache",
+            umls=umls,
             endpoint=endpoint,
             user_agent=user_agent or USER_AGENT,
             names_budget=names,

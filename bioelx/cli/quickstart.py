@@ -24,5 +24,8 @@ def quickstart(
     """
     from bioelx_index.quickstart import quickstart as run
 
-    if not run(Console(), keep=keep):
+    console = Console()
+    if not console.is_terminal:
+        console.width = 150  # a log has no width of its own; the table needs this much
+    if not run(console, keep=keep):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def read_card(folder: Path) -> EncoderCard:
         if raw["schema"] != SCHEMA:
             raise FileError(path, f"schema {raw['schema']}, this version reads {SCHEMA}")
         files = {name: said["sha256"] for name, said in raw["files"].items()}
-        card = {
+        card: dict[str, Any] = {
             "name": str(raw["name"]),
             "format": str(raw["format"]),
             "dimension": int(raw["dimension"]),

@@ -1,1 +1,1 @@
-"""The evaluation: benchmarks run offline against a release."""
+"""Evaluation of releases on published benchmarks."""

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +42,15 @@ from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, read_sources
+from bioelx_index.sources.config import SourceConfig, read_sources, umls_source
 from bioelx_index.sources.registry import READERS
-from bioelx_index.sources.wikidata import pull
+from bioelx_index.sources.wikidata import EVERY_ITEM, IDENTIFIED, pull
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
+WIKIDATA = "wikidata"  # the one reader that asks a server, and the source named like it
 USER_AGENT = "BioELX/0.1 (open biomedical entity linker; set --user-agent to your contact)"
 
 
@@ -61,9 +62,10 @@ class BuildSettings:
     encoder: Path  # folder with encoder.json
     releases: Path
     cache: Path  # vectors and merged tables that a later build can use again
+    umls: Path | None = None  # the user's own RRF files
     endpoint: str = ""  # SPARQL endpoint for Wikidata; empty: a local one with the shipped slice
     user_agent: str = USER_AGENT
-    names_budget: int | None = None  # take the most widely named concepts only
+    names_budget: int | None = None  # take the most widely named concepts only (see subset.py)
     types: tuple[str, ...] = field(default=())  # of these types; empty: all
 
 
@@ -73,13 +75,13 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
-    sources = read_sources(settings.data)
+    sources = _sources(settings)
     encoder = open_encoder(settings.encoder)
     settings.releases.mkdir(parents=True, exist_ok=True)
     parent = active_release(settings.releases)
 
     concepts, names = _merged_tables(sources, settings, parent, stages)
-    if settings.names_budget is not None:
+    if settings.names_budget is not None or settings.types:
         with stages.stage("select") as stage:
             concepts, names = select(
                 concepts, names, names_budget=settings.names_budget, types=settings.types
@@ -124,7 +126,7 @@ def _merged_tables(
 ) -> tuple[pa.Table, pa.Table]:
     """Reads and merges all sources, unless the same ones were merged before."""
     previous = _previous_ids(settings.releases, parent)
-    recipe = [source.stamp().sha256 for source in sources] + [settings.endpoint, _digest(previous)]
+    recipe = [*(asdict(source.stamp()) for source in sources), _digest(previous)]
     kept = settings.cache / "merged" / _digest(recipe)
     if (kept / NAMES_FILE).exists():
         with stages.stage("merge") as stage:
@@ -146,18 +148,34 @@ def _merged_tables(
     return merged.concepts, merged.names
 
 
+def _sources(settings: BuildSettings) -> list[SourceConfig]:
+    """The sources of the snapshot, with what the settings put in place of them or beside them."""
+    sources = read_sources(settings.data)
+    if settings.endpoint:
+        # No files: the time of the pull is what tells it from another.
+        snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
+        sources = [
+            replace(s, files=(), snapshot=snapshot) if s.name == WIKIDATA else s for s in sources
+        ]
+    if settings.umls:
+        sources.append(umls_source(settings.umls))
+    return sources
+
+
 def _read_source(
     source: SourceConfig, settings: BuildSettings, stages: Stages
 ) -> list[SourceConcept]:
     with stages.stage(source.name) as stage, ExitStack() as stack:
-        if source.reader == "wikidata":
-            (triples,) = source.files
-            endpoint = settings.endpoint or stack.enter_context(local_endpoint(triples))
-            records = pull(endpoint, user_agent=settings.user_agent)
+        if source.reader == WIKIDATA:
+            if source.files:
+                endpoint, selection = stack.enter_context(local_endpoint(*source.files)), EVERY_ITEM
+            else:
+                endpoint, selection = settings.endpoint, IDENTIFIED
+            records = pull(endpoint, user_agent=settings.user_agent, selection=selection)
         elif source.reader in READERS:
             records = READERS[source.reader](source.name, source.files)
         else:
-            known = ", ".join(sorted(["wikidata", *READERS]))
+            known = ", ".join(sorted([WIKIDATA, *READERS]))
             raise BioelxError(f"{source.name}: no reader {source.reader!r}; there are {known}")
         read = list(_counted(records, stage.advance))
         names = sum(len(record.names) for record in read)

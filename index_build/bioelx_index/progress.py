@@ -19,11 +19,11 @@ class Stages:
         self.console = console
 
     @contextmanager
-    def stage(self, title: str, total: int | None = None) -> Iterator[_Stage]:
+    def stage(self, title: str, total: int | None = None) -> Iterator[Stage]:
         """Shows one stage; `total` is what its `advance` calls will add up to, if that is known."""
         started = perf_counter()
         columns = (
-            TextColumn("  {task.description:<10}"),
+            TextColumn("  {task.description:<16}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -31,13 +31,13 @@ class Stages:
         shown = self.console.is_terminal
         with Progress(*columns, console=self.console, transient=True, disable=not shown) as bar:
             task = bar.add_task(title, total=total)
-            stage = _Stage(lambda done: bar.advance(task, done))
+            stage = Stage(lambda done: bar.advance(task, done))
             yield stage
         seconds = perf_counter() - started
-        self.console.print(f"  [green]✓[/] {title:<10} {stage.result:<72} {seconds:6.1f} s")
+        self.console.print(f"  [green]✓[/] {title:<16} {stage.result} [dim]({seconds:.1f} s)[/]")
 
 
-class _Stage:
+class Stage:
     """One stage at work; `result` is what its line says when it is done."""
 
     def __init__(self, advance: Advance) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 from time import perf_counter
 
 import orjson
-from bioelx.client import Client
 from rich.console import Console
 from rich.table import Table
 
+from bioelx.client import Client
 from bioelx.errors import FileError, SourceError
 from bioelx.release import Manifest
 from bioelx.settings import home, releases_dir, shipped

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from bioelx_eval.datasets.xlbel import COVERED_HEADER, LANGUAGES
 
-from bioelx.confidence import ConfidenceModel
-from bioelx.encoding import open_encoder
-from bioelx.kb.tables import (
-    CONCEPTS_FILE,
-    CONCEPTS_SCHEMA,
-    NAMES_FILE,
-    NAMES_SCHEMA,
-    prepare,
-    write_table,
-)
-from bioelx.release import EncoderStamp, IndexStamp, Manifest
-from bioelx.release.manifest import utc_now
-from bioelx.release.store import finish_release
-from bioelx.search.index import NameIndex
-from bioelx.settings import shipped
+from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA
+from bioelx_eval.datasets.xlbel import COVERED_HEADER, LANGUAGES
 
 CONCEPTS = {
     # id: (xrefs, status, names by language)
@@ -41,58 +26,35 @@ CONCEPTS = {
 
 
 @pytest.fixture(scope="session")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def release(
+    make_release: Callable[[pa.Table, pa.Table, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """The folder of a release of `CONCEPTS` with the shipped encoder."""
-    root = tmp_path_factory.mktemp("releases")
-    draft = root / "draft"
-    shutil.copytree(shipped("models/multilingual-e5-small-int8"), draft / "encoder")
-    concepts, names = prepare(
-        pa.Table.from_pylist(
-            [
-                {
-                    "concept_id": concept_id,
-                    "label": of_language["en"][0],
-                    "description": "",
-                    "types": ["disease"],
-                    "xrefs": xrefs,
-                    "status": status,
-                }
-                for concept_id, (xrefs, status, of_language) in CONCEPTS.items()
-            ],
-            CONCEPTS_SCHEMA,
-        ),
-        pa.Table.from_pylist(
-            [
-                {"concept_id": c, "text": text, "lang": lang, "kind": "label", "source": "test"}
-                for c, (_, _, of_language) in CONCEPTS.items()
-                for lang, texts in of_language.items()
-                for text in texts
-            ],
-            NAMES_SCHEMA,
-        ),
+    concepts = pa.Table.from_pylist(
+        [
+            {
+                "concept_id": concept_id,
+                "label": of_language["en"][0],
+                "description": "",
+                "types": ["disease"],
+                "xrefs": xrefs,
+                "status": status,
+            }
+            for concept_id, (xrefs, status, of_language) in CONCEPTS.items()
+        ],
+        CONCEPTS_SCHEMA,
     )
-    write_table(concepts, draft / CONCEPTS_FILE)
-    write_table(names, draft / NAMES_FILE)
-    encoder = open_encoder(draft / "encoder", threads=1)
-    index = NameIndex.build(encoder.encode(names["key"].chunk(0).dictionary.to_pylist()))
-    index.save(draft)
-    ConfidenceModel(-6.0, 8.0, 10.0, 2.0, default_min_confidence=0.5).save(draft)
-    card = encoder.card
-    manifest = finish_release(
-        draft,
-        Manifest(
-            id="",
-            created=utc_now(),
-            parent=None,
-            sources=(),
-            encoder=EncoderStamp(card.name, card.fingerprint, card.dimension),
-            index=IndexStamp(index.factory, index.text_count, 1.0),
-            concepts=len(concepts),
-            names=len(names),
-        ),
-        root,
+    names = pa.Table.from_pylist(
+        [
+            {"concept_id": c, "text": text, "lang": lang, "kind": "label", "source": "test"}
+            for c, (_, _, of_language) in CONCEPTS.items()
+            for lang, texts in of_language.items()
+            for text in texts
+        ],
+        NAMES_SCHEMA,
     )
-    return root / manifest.id
+    return make_release(concepts, names, tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture

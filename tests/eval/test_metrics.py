@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from bioelx_eval.metrics import Outcome, Recall, gold_rank, score
 
 from bioelx.types import Candidate, Concept, Name
+from bioelx_eval.metrics import Outcome, Recall, gold_rank, score
 
 
 def candidate(concept_id: str, *xrefs: str) -> Candidate:

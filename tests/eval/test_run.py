@@ -8,10 +8,10 @@ from pathlib import Path
 import orjson
 import pyarrow.parquet as pq
 import pytest
-from bioelx_eval.cli import app
 from typer.testing import CliRunner, Result
 
 from bioelx.errors import FileError, NotFoundError
+from bioelx_eval.cli import app
 
 ROWS = {
     "en": [

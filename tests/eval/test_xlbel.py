@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bioelx_eval.datasets import DATASETS, Example
-from bioelx_eval.datasets.xlbel import LANGUAGES, parse_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioelx.errors import FileError
 from bioelx.kb import normalise
+from bioelx_eval.datasets import DATASETS, Example
+from bioelx_eval.datasets.xlbel import LANGUAGES, parse_row
 
 XLBEL, XLBEL_V0 = DATASETS["xlbel"], DATASETS["xlbel-v0.0"]
 

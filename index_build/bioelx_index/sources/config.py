@@ -10,6 +10,7 @@ from pathlib import Path
 from bioelx.errors import FileError
 from bioelx.release import SourceStamp
 from bioelx.release.manifest import stamp_file
+from bioelx_index.sources import umls
 
 CONFIG_FILE = "sources.toml"
 
@@ -48,6 +49,26 @@ def read_sources(folder: Path) -> list[SourceConfig]:
     except KeyError:
         raise FileError(path, "has no [[source]]") from None
     return [_read_entry(entry, number, path) for number, entry in enumerate(entries, start=1)]
+
+
+def umls_source(folder: Path) -> SourceConfig:
+    """The user's own UMLS: the Metathesaurus' RRF files in `folder`, as a source like the others.
+
+    Raises:
+        FileError: the folder holds no RRF files that the reader knows.
+    """
+    wanted = [umls.CONCEPTS, umls.TYPES, umls.DEFINITIONS]
+    files = tuple(p for name in wanted for p in sorted(folder.glob(f"{name}*")))
+    if not files:
+        raise FileError(folder, f"holds none of {', '.join(wanted)}, plain or .gz")
+    return SourceConfig(
+        name="umls",
+        reader="umls",
+        files=files,
+        snapshot=folder.resolve().parent.name,  # 2026AA/META, as the Metathesaurus unpacks
+        licence="UMLS Metathesaurus License: not to be passed on",
+        sha256={file: stamp_file(file).sha256 for file in files},
+    )
 
 
 def _read_entry(entry: dict, number: int, path: Path) -> SourceConfig:

@@ -1,0 +1,52 @@
+"""Mappings in SSSOM tables. https://mapping-commons.github.io/sssom/"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bioelx.types import Name
+from bioelx_index.kinds import SCHEMES
+from bioelx_index.sources import SourceConcept
+from bioelx_index.sources.curie import parse, scheme_of
+from bioelx_index.sources.tables import headed_rows
+
+_COLUMNS = ("subject_id", "predicate_id", "object_id")
+_EXACT = "skos:exactMatch"
+# What Mondo publishes as its cross-references: one object a subject and one subject an object.
+_OWN_EXACT = {_EXACT, "oboInOwl:hasDbXref"}
+
+
+def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
+    """Reads mappings between schemes that the project knows: exact matches are equivalent, the
+    rest related. Labels are left out: they are other sources' to give.
+
+    Raises:
+        FileError: a missing column or a malformed row.
+    """
+    for path in files:
+        for _, row in headed_rows(path, _COLUMNS):
+            subject, other = parse(row["subject_id"]), parse(row["object_id"])
+            if subject and other:
+                exact = row["predicate_id"] == _EXACT
+                yield SourceConcept(
+                    subject,
+                    equivalent=(other,) if exact else (),
+                    related=() if exact else (other,),
+                )
+
+
+def read_own(source: str, path: Path) -> Iterator[SourceConcept]:
+    """Reads the mappings that an ontology publishes of its own terms: the subjects' labels are
+    its own names, its cross-references are exact."""
+    for _, row in headed_rows(path, _COLUMNS):
+        subject, other = parse(row["subject_id"]), parse(row["object_id"])
+        if subject and other and row["predicate_id"] in _OWN_EXACT:
+            label = row.get("subject_label", "")
+            kind = SCHEMES.get(scheme_of(subject))
+            yield SourceConcept(
+                subject,
+                (Name(label, "en", "label", source),) if label else (),
+                types=(kind,) if kind else (),
+                equivalent=(other,),
+            )
