@@ -66,6 +66,12 @@ def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:
     return root / finish_release(draft, manifest, root).id
 
 
+@pytest.fixture
+def small_snapshot(tmp_path: Path) -> Path:
+    """A copy of tests/files/small, a folder that `bioelx build --data` takes."""
+    return Path(shutil.copytree(TINY.parent / "small", tmp_path / "data"))
+
+
 @pytest.fixture(scope="session")
 def make_release() -> Callable[[pa.Table, pa.Table, Path], Path]:
     """`build_release`, for tests in other folders."""

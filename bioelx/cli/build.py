@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bioelx.errors import BioelxError
 from bioelx.settings import home, releases_dir, shipped
+from bioelx.types import TYPES
 
 
 def build(
@@ -59,6 +61,9 @@ def build(
     from bioelx_index.build import build as run
     from bioelx_index.progress import Stages
 
+    for wanted in types or ():
+        if wanted not in TYPES:
+            raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
     console = Console()
     manifest = run(
         BuildSettings(

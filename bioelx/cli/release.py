@@ -9,8 +9,16 @@ from rich.console import Console
 from rich.table import Table
 
 from bioelx import release as store
+from bioelx.errors import NotFoundError
+from bioelx.settings import releases_dir
 
-app = typer.Typer(no_args_is_help=True, help="Look at releases and choose the active one.")
+app = typer.Typer(
+    help="Look at releases and choose the active one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 ReleaseId = Annotated[str, typer.Argument(help="Id or folder of a release.")]
 
@@ -18,9 +26,11 @@ ReleaseId = Annotated[str, typer.Argument(help="Id or folder of a release.")]
 @app.command("list")
 def list_() -> None:
     """Show the finished releases, oldest first."""
-    active = store.active_release()
+    releases, active = store.list_releases(), store.active_release()
+    if not releases:
+        raise NotFoundError(f"no releases in {releases_dir()}: run 'bioelx build' first")
     table = Table("", "release", "concepts", "names", "encoder", "index", "MB", show_edge=False)
-    for release in store.list_releases():
+    for release in releases:
         manifest = store.read_manifest(store.find_release(release))
         size = sum(stamp.bytes for stamp in manifest.files.values()) / 1e6
         table.add_row(

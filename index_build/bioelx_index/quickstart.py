@@ -73,7 +73,7 @@ def quickstart(console: Console, *, keep: bool = False) -> bool:
 
     console.rule("Online: mentions to concepts")
     address = f"127.0.0.1:{free_port()}"
-    with _server(address, manifest, keep=keep) as ready_seconds, Client(address) as client:
+    with _server(address, manifest, keep=keep) as (pid, ready_seconds), Client(address) as client:
         console.print(f"  gRPC server ready at {address} after {ready_seconds:.1f} s")
         outcomes = [_link(client, sample) for sample in samples]
     console.print(_table(outcomes))
@@ -92,7 +92,7 @@ def quickstart(console: Console, *, keep: bool = False) -> bool:
             f"  bioelx search 'kalp krizi' --server {address}\n"
             f"  bioelx info --server {address}\n"
             f"  grpcurl -plaintext {address} describe bioelx.v1.EntityLinker\n"
-            f"Stop it with: pkill -f 'bioelx serve.*{address.rpartition(':')[2]}'"
+            f"Stop it with: kill {pid}"
         )
     return enough
 
@@ -140,8 +140,11 @@ def _settings() -> BuildSettings:
 
 
 @contextmanager
-def _server(address: str, manifest: Manifest, *, keep: bool) -> Iterator[float]:
-    """Starts `bioelx serve` in its own process and yields the seconds until it was healthy."""
+def _server(address: str, manifest: Manifest, *, keep: bool) -> Iterator[tuple[int, float]]:
+    """Runs `bioelx serve`; yields its process id and the seconds until it was healthy.
+
+    When the block ends the server is stopped, unless it is to be kept and nothing failed.
+    """
     port = address.rpartition(":")[2]
     command = [sys.executable, "-m", "bioelx", "serve", "--port", port, "--release", manifest.id]
     started = perf_counter()
@@ -153,7 +156,7 @@ def _server(address: str, manifest: Manifest, *, keep: bool) -> Iterator[float]:
         with Client(address) as client:
             if not client.wait_ready(_READY_SECONDS):
                 raise SourceError(f"the server did not become ready; its log is {log.name}")
-        yield perf_counter() - started
+        yield process.pid, perf_counter() - started
         done = True
     finally:
         if not (keep and done):
@@ -170,7 +173,7 @@ def _link(client: Client, sample: Sample) -> Outcome:
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("", "mention", "concept", "matched name"):
+    for column in ("language", "mention", "concept", "matched name"):
         table.add_column(column, overflow="fold")
     for column in ("score", "ms", "expected"):
         table.add_column(column, justify="right")

@@ -20,63 +20,26 @@ from bioelx_index.progress import Stages
 from bioelx_index.sources import wikidata
 from bioelx_index.sources.config import read_sources
 
-ITEMS = {
-    "Q12152": ("myocardial infarction", {"de": "Myokardinfarkt", "fi": "sydäninfarkti"}, "D009203"),
-    "Q35869": ("asthma", {"tr": "astım", "ko": "천식"}, "D001249"),
-    "Q86": ("headache", {"th": "ปวดศีรษะ", "ja": "頭痛"}, "D006261"),
-    "Q12206": ("diabetes mellitus", {"ru": "сахарный диабет", "zh": "糖尿病"}, "D003920"),
-    "Q38933": ("fever", {"es": "fiebre"}, "D005334"),
-}
-OBO = """\
-format-version: 1.2
-
-[Term]
-id: HP:0002315
-name: Headache
-synonym: "Cephalgia" EXACT []
-xref: UMLS:C0018681
-xref: MSH:D006261
-
-[Term]
-id: HP:0001945
-name: Fever
-synonym: "Pyrexia" EXACT []
-xref: UMLS:C0015967
-"""
-
-
-def triples() -> str:
-    wd, rdfs = "http://www.wikidata.org/entity/", "http://www.w3.org/2000/01/rdf-schema#"
-    lines = []
-    for item, (label, translations, mesh) in ITEMS.items():
-        for lang, text in {"en": label, **translations}.items():
-            lines.append(f'<{wd}{item}> <{rdfs}label> "{text}"@{lang} .')
-        lines.append(f'<{wd}{item}> <http://www.wikidata.org/prop/direct/P486> "{mesh}" .')
-    return "\n".join(lines) + "\n"
-
-
-def write_source(folder: Path, name: str, reader: str, file: str, content: str) -> None:
-    (folder / file).write_text(content, encoding="utf-8")
-    sha256 = hashlib.sha256(content.encode()).hexdigest()
-    with (folder / "sources.toml").open("a", encoding="utf-8") as stream:
-        stream.write(
-            f'[[source]]\nname = "{name}"\nreader = "{reader}"\nfiles = ["{file}"]\n'
-            f'snapshot = "test"\nlicence = "CC0-1.0"\n[source.sha256]\n"{file}" = "{sha256}"\n'
-        )
-
 
 @pytest.fixture
-def settings(tmp_path: Path) -> BuildSettings:
-    data = tmp_path / "data"
-    data.mkdir()
-    write_source(data, "wikidata", "wikidata", "slice.nt", triples())
-    write_source(data, "hpo", "obo", "hp.obo", OBO)
+def settings(tmp_path: Path, small_snapshot: Path) -> BuildSettings:
     return BuildSettings(
-        data=data,
+        data=small_snapshot,
         encoder=shipped("models/multilingual-e5-small-int8"),
         releases=tmp_path / "releases",
         cache=tmp_path / "cache",
     )
+
+
+def replace_in_source(data: Path, file: str, old: str, new: str) -> None:
+    """Changes a source's file, and its checksum with it."""
+    before = (data / file).read_bytes()
+    after = before.replace(old.encode(), new.encode())
+    assert after != before
+    (data / file).write_bytes(after)
+    catalogue = data / "sources.toml"
+    sums = [hashlib.sha256(content).hexdigest() for content in (before, after)]
+    catalogue.write_text(catalogue.read_text().replace(*sums))
 
 
 @pytest.fixture
@@ -129,9 +92,7 @@ def test_a_new_name_alone_is_encoded(
 ) -> None:
     build(settings, stages)
     said.truncate(0)
-    (settings.data / "sources.toml").unlink()
-    write_source(settings.data, "wikidata", "wikidata", "slice.nt", triples())
-    write_source(settings.data, "hpo", "obo", "hp.obo", OBO.replace("Pyrexia", "Febrile state"))
+    replace_in_source(settings.data, "hp.obo", "Pyrexia", "Febrile state")
     build(settings, stages)
     assert " 1 of " in said.getvalue()
 
@@ -143,6 +104,31 @@ def test_a_part_is_selected_by_size_and_type(settings: BuildSettings, stages: St
     linker = Linker.open(settings.releases / manifest.id, threads=1)
     rows = range(linker.knowledge_base.concept_count)
     assert all("phenotype" in linker.knowledge_base.concept(row).types for row in rows)
+
+
+def test_the_users_own_umls_joins_the_open_sources(
+    settings: BuildSettings, stages: Stages, tmp_path: Path
+) -> None:
+    folder = tmp_path / "2026AA" / "META"
+    folder.mkdir(parents=True)
+    rows = [
+        "C0004096|ENG|P|L1|PF|S1|Y|A1||M1|D001249|MSH|MH|D001249|Asthma|0|N|256|",
+        "C0004096|FIN|P|L2|PF|S2|Y|A2||M1|D001249|MSHFIN|MH|D001249|Keuhkoastma|3|N||",
+        "C0013604|ENG|P|L3|PF|S3|Y|A3||M2|D004487|MSH|MH|D004487|Edema|0|N|256|",
+    ]
+    (folder / "MRCONSO.RRF").write_text("".join(f"{row}\n" for row in rows))
+    (folder / "MRSTY.RRF").write_text("C0013604|T046|B2.2.1.2|Pathologic Function|AT1|256|\n")
+    manifest = build(replace(settings, umls=folder), stages)
+    umls = manifest.sources[-1]
+    assert (umls.name, umls.snapshot) == ("umls", "2026AA")
+    linker = Linker.open(settings.releases / manifest.id, threads=1)
+    links = linker.link([Query.bare("keuhkoastma", "fi"), Query.bare("edema", "en")]).links
+    asthma, edema = (link.candidates[0].concept for link in links)
+    assert asthma.concept_id == "wikidata:Q35869"
+    assert "umls:C0004096" in asthma.xrefs
+    assert {"mesh:D004487", "umls:C0013604"} == {edema.concept_id, *edema.xrefs}
+    with pytest.raises(FileError, match=r"holds none of MRCONSO\.RRF"):
+        build(replace(settings, umls=tmp_path), stages)
 
 
 def test_a_failed_build_leaves_no_release_and_no_draft(

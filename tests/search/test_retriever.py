@@ -1,8 +1,10 @@
 """Retrieval on a real release: exact names, order, types, and the index beneath."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,11 @@ from bioelx.linker import Linker
 from bioelx.search import install
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever
+from bioelx.settings import shipped
 from bioelx.types import TYPES
+from bioelx_index.merge import merge
+from bioelx_index.sources.config import read_sources
+from bioelx_index.sources.registry import READERS
 
 
 def retrieve(linker: Linker, mention: str, top_k: int = 10, **options: object) -> list[Hit]:
@@ -24,12 +30,29 @@ def retrieve(linker: Linker, mention: str, top_k: int = 10, **options: object) -
     return hits
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture(scope="module")
+def snapshot_linker(
+    make_release: Callable[[pa.Table, pa.Table, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Linker:
+    """A release of 3,000 random names, in a dozen languages, of the shipped snapshot."""
+    wanted = ("mondo", "hpo", "doid_es", "nando", "hpo_translations")
+    sources = [s for s in read_sources(shipped("data")) if s.name in wanted]
+    records = [(s.name, r) for s in sources for r in READERS[s.reader](s.name, s.files)]
+    merged = merge(records, trust=[s.name for s in sources])
+    sample = np.sort(np.random.default_rng(7).permutation(len(merged.names))[:3000])
+    release = make_release(
+        merged.concepts, merged.names.take(sample), tmp_path_factory.mktemp("releases")
+    )
+    return Linker.open(release, threads=1)
+
+
+@settings(max_examples=100, deadline=None)
 @given(data=st.data(), top_k=st.integers(1, 20))
 def test_a_name_of_the_knowledge_base_finds_its_concepts(
-    tiny_linker: Linker, data: st.DataObject, top_k: int
+    snapshot_linker: Linker, data: st.DataObject, top_k: int
 ) -> None:
-    kb = tiny_linker.knowledge_base
+    kb = snapshot_linker.knowledge_base
     row = data.draw(st.integers(0, kb.name_count - 1))
     spelling = data.draw(st.sampled_from([str, str.upper, str.title, "  {}\u200b ".format]))
     mention = spelling(kb.name(row).text)
@@ -37,7 +60,7 @@ def test_a_name_of_the_knowledge_base_finds_its_concepts(
     if text is None:  # upper case is no way back for every script: "ı" and "i" meet there
         return
     named = {int(kb.name_concept[r]) for r in kb.name_rows(text)}
-    hits = retrieve(tiny_linker, mention, top_k)
+    hits = retrieve(snapshot_linker, mention, top_k)
     exact = {hit.concept_row for hit in hits if hit.exact}
     assert all(hit.score == 1 for hit in hits if hit.exact)
     assert exact == named if len(named) <= top_k else len(exact) == top_k

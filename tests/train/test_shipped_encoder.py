@@ -1,0 +1,51 @@
+"""The encoder that the repository ships: its size, and what its vectors promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bioelx.encoding import Encoder, open_encoder
+
+FOLDER = Path(__file__).parents[2] / "models" / "multilingual-e5-small-int8"
+# The same six concepts in English and in another language each, from short to long.
+ENGLISH = [
+    "fever",
+    "lung cancer",
+    "high blood pressure",
+    "type 2 diabetes mellitus",
+    "inflammation of the liver caused by a virus",
+    "weakness of one side of the body after a stroke",
+]
+OTHERS = [
+    "发热",
+    "lungenkrebs",
+    "артериальная гипертензия",
+    "diabetes mellitus tipo 2",
+    "ไวรัสตับอักเสบ",
+    "aivohalvauksen jälkeinen toispuolihalvaus",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return open_encoder(FOLDER, threads=2)
+
+
+def test_the_folder_keeps_to_its_size():
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 50_000_000
+    assert {"README.md", "LICENSE"} <= {file.name for file in FOLDER.iterdir()}
+
+
+def test_a_vector_does_not_depend_on_the_batch(encoder):
+    texts = [*ENGLISH, *OTHERS]
+    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    ids = [e.ids for e in encoder._tokenizer.encode_batch([encoder.card.prefix + t for t in texts])]
+    for vectors in (encoder.encode(texts), encoder._run(ids), encoder._run(ids[::-1])[::-1]):
+        np.testing.assert_allclose(vectors @ vectors.T, alone @ alone.T, atol=1e-5)
+
+
+def test_a_concept_is_nearest_to_its_own_name_in_another_language(encoder):
+    scores = encoder.encode(ENGLISH) @ encoder.encode(OTHERS).T
+    # The last pair is beyond the untrained base: its fp32 parent takes the fourth name as well.
+    assert scores.argmax(axis=1).tolist()[:5] == [0, 1, 2, 3, 4]
