@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from bioelx.errors import FileError, NotFoundError
@@ -70,7 +71,10 @@ def finish_release(draft: Path, manifest: Manifest, root: Path | None = None) ->
     """
     root = root or releases_dir()
     files = stamp_files(draft)
-    finished = replace(manifest, id=release_id(manifest.created, files), files=files)
+    created = manifest.created
+    while (root / release_id(created, files)).exists():  # the same content in the same second
+        created += timedelta(seconds=1)
+    finished = replace(manifest, id=release_id(created, files), created=created, files=files)
     write_manifest(finished, draft)
     for path in draft.rglob("*"):
         _flush(path)

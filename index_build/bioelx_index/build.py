@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bioelx.encoding import Encoder, open_encoder
-from bioelx.encoding.encoder import CARD_FILE
+from bioelx.encoding.encoder import CARD_FILE, read_card
 from bioelx.errors import BioelxError
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
@@ -76,49 +76,36 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
     sources = _sources(settings)
-    encoder = open_encoder(settings.encoder)
     settings.releases.mkdir(parents=True, exist_ok=True)
     parent = active_release(settings.releases)
-
-    concepts, names = _merged_tables(sources, settings, parent, stages)
-    if settings.names_budget is not None or settings.types:
-        with stages.stage("select") as stage:
-            concepts, names = select(
-                concepts, names, names_budget=settings.names_budget, types=settings.types
-            )
-            stage.result = f"{len(concepts):,} concepts, {len(names):,} names"
 
     # A draft beside the releases, so that the last step is a rename on one file system.
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=settings.releases))
     try:
+        # The draft's own copy is what encodes: whatever happens to the original meanwhile.
+        encoder = open_encoder(_copy_encoder(settings.encoder, draft / "encoder"))
+        concepts, names = _merged_tables(sources, settings, parent, stages)
+        concepts, names = _selected(concepts, names, settings, stages)
         knowledge_base = _write_tables(concepts, names, draft)
         vectors = _encode(knowledge_base, encoder, settings.cache, stages)
-        index, stamp = _index(knowledge_base, vectors, encoder, draft, stages)
-        with stages.stage("confidence") as stage:
-            model = fit_confidence(knowledge_base, index, vectors)
-            model.save(draft)
-            stage.result = f"cosine x {model.score:.1f}, margin x {model.margin:.1f}"
+        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages)
+        _fit_confidence(knowledge_base, index, vectors, draft, stages)
         _write_canaries(knowledge_base, draft)
-        _copy_encoder(settings.encoder, draft / "encoder")
-        with stages.stage("release") as stage:
-            manifest = Manifest(
-                id="",
-                created=utc_now(),
-                parent=parent,
-                sources=tuple(source.stamp() for source in sources),
-                encoder=EncoderStamp(
-                    encoder.card.name, encoder.card.fingerprint, encoder.card.dimension
-                ),
-                index=stamp,
-                concepts=knowledge_base.concept_count,
-                names=knowledge_base.name_count,
-            )
-            manifest = finish_release(draft, manifest, settings.releases)
-            activate(manifest.id, settings.releases)
-            stage.result = manifest.id
+        manifest = Manifest(
+            id="",
+            created=utc_now(),
+            parent=parent,
+            sources=tuple(source.stamp() for source in sources),
+            encoder=EncoderStamp(
+                encoder.card.name, encoder.card.fingerprint, encoder.card.dimension
+            ),
+            index=index_stamp,
+            concepts=knowledge_base.concept_count,
+            names=knowledge_base.name_count,
+        )
+        return _release(draft, manifest, settings.releases, stages)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return manifest
 
 
 def _merged_tables(
@@ -196,6 +183,17 @@ def _previous_ids(releases: Path, parent: str | None) -> dict[str, str]:
     return KnowledgeBase.open(releases / parent).stable_ids()
 
 
+def _selected(
+    concepts: pa.Table, names: pa.Table, settings: BuildSettings, stages: Stages
+) -> tuple[pa.Table, pa.Table]:
+    if settings.names_budget is None and not settings.types:
+        return concepts, names
+    with stages.stage("select") as stage:
+        part = select(concepts, names, names_budget=settings.names_budget, types=settings.types)
+        stage.result = f"{len(part[0]):,} concepts, {len(part[1]):,} names"
+    return part
+
+
 def _write_tables(concepts: pa.Table, names: pa.Table, draft: Path) -> KnowledgeBase:
     for table, file in zip(prepare(concepts, names), (CONCEPTS_FILE, NAMES_FILE), strict=True):
         write_table(table, draft / file)
@@ -227,6 +225,19 @@ def _index(
     return index, IndexStamp(index.factory, index.text_count, round(recall, 4))
 
 
+def _fit_confidence(
+    knowledge_base: KnowledgeBase,
+    index: NameIndex,
+    vectors: npt.NDArray[np.float32],
+    draft: Path,
+    stages: Stages,
+) -> None:
+    with stages.stage("confidence") as stage:
+        model = fit_confidence(knowledge_base, index, vectors)
+        model.save(draft)
+        stage.result = f"cosine x {model.score:.1f}, margin x {model.margin:.1f}"
+
+
 def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:
     """Names with their concept, evenly spread over the texts that name one concept only."""
     count = len(knowledge_base.texts)
@@ -241,12 +252,22 @@ def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:
     (draft / CANARIES_FILE).write_bytes(b"".join(lines))
 
 
-def _copy_encoder(source: Path, target: Path) -> None:
+def _copy_encoder(source: Path, target: Path) -> Path:
     """Copies the card and the files it names: all that the release needs to encode mentions."""
+    read_card(source)  # whole, before anything is copied
     target.mkdir()
     card = orjson.loads((source / CARD_FILE).read_bytes())
     for name in (CARD_FILE, *card["files"]):
         shutil.copyfile(source / name, target / name)
+    return target
+
+
+def _release(draft: Path, manifest: Manifest, releases: Path, stages: Stages) -> Manifest:
+    with stages.stage("release") as stage:
+        finished = finish_release(draft, manifest, releases)
+        activate(finished.id, releases)
+        stage.result = finished.id
+    return finished
 
 
 def _digest(value: object) -> str:

@@ -106,6 +106,18 @@ def test_a_part_is_selected_by_size_and_type(settings: BuildSettings, stages: St
     assert all("phenotype" in linker.knowledge_base.concept(row).types for row in rows)
 
 
+def test_wikidata_may_come_from_an_endpoint_and_is_pulled_anew(
+    settings: BuildSettings, stages: Stages, said: io.StringIO
+) -> None:
+    shipped_slice = build(settings, stages)
+    with endpoint.local_endpoint(settings.data / "slice.nt") as url:
+        pulled = [build(replace(settings, endpoint=url), stages) for _ in range(2)]
+    assert "unchanged since the last build" not in said.getvalue()
+    for manifest in pulled:
+        assert manifest.sources[0].snapshot.startswith(url)
+        assert manifest.files["names.arrow"] == shipped_slice.files["names.arrow"]
+
+
 def test_the_users_own_umls_joins_the_open_sources(
     settings: BuildSettings, stages: Stages, tmp_path: Path
 ) -> None:

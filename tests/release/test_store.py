@@ -121,3 +121,10 @@ def test_a_manifest_that_is_missing_or_cut_off(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileError, match=r"manifest\.json: no such file"):
         read_manifest(path.parent)
+
+
+def test_equal_releases_of_the_same_second_do_not_collide(tmp_path: Path) -> None:
+    first, second = make(tmp_path), make(tmp_path)
+    assert first != second
+    assert list_releases(tmp_path) == sorted([first, second])
+    assert read_manifest(tmp_path / first).files == read_manifest(tmp_path / second).files

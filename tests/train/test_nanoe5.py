@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("sentencepiece", reason="needs the train extra")
 pytest.importorskip("safetensors", reason="needs the train extra")
 
 from safetensors.numpy import load_file

@@ -6,9 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-pytest.importorskip("safetensors", reason="needs the train extra")
-
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
