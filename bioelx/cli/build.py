@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from bioelx.cli.output import console
 from bioelx.errors import BioelxError
 from bioelx.settings import home, releases_dir, shipped
 from bioelx.types import TYPES
@@ -64,7 +64,7 @@ def build(
     for wanted in types or ():
         if wanted not in TYPES:
             raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
-    console = Console()
+    out = console()
     manifest = run(
         BuildSettings(
             data=data or shipped("data"),
@@ -77,9 +77,9 @@ def build(
             names_budget=names,
             types=tuple(types or ()),
         ),
-        Stages(console),
+        Stages(out),
     )
-    console.print(
+    out.print(
         f"[bold]{manifest.id}[/] is active: {manifest.concepts:,} concepts, "
         f"{manifest.names:,} names. Next: bioelx serve"
     )

@@ -11,6 +11,7 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 
 from bioelx.cli.options import Output
 from bioelx.v1 import linker_pb2 as pb
@@ -23,6 +24,17 @@ CANDIDATE_COLUMNS = (
     ("score", 5),
     ("prob.", 5),
 )
+
+
+LOG_WIDTH = 150
+
+
+def console() -> Console:
+    """A console on standard output, wide enough for tables where there is no terminal to ask."""
+    shown = Console(highlight=False)
+    if not shown.is_terminal:
+        shown.width = LOG_WIDTH
+    return shown
 
 
 def chosen(output: Output | None) -> Output:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from bioelx.cli.output import console
 
 
 def quickstart(
@@ -24,8 +25,5 @@ def quickstart(
     """
     from bioelx_index.quickstart import quickstart as run
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = 150  # a log has no width of its own; the table needs this much
-    if not run(console, keep=keep):
+    if not run(console(), keep=keep):
         raise typer.Exit(1)

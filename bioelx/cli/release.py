@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bioelx import release as store
+from bioelx.cli.output import console
 from bioelx.errors import NotFoundError
 from bioelx.settings import releases_dir
 
@@ -42,24 +42,24 @@ def list_() -> None:
             manifest.index.factory,
             f"{size:.0f}",
         )
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
 def verify(release: ReleaseId) -> None:
     """Check every file of a release against its manifest."""
     manifest = store.verify_release(store.find_release(release))
-    Console().print(f"{manifest.id}: {len(manifest.files)} files, all as the manifest says")
+    console().print(f"{manifest.id}: {len(manifest.files)} files, all as the manifest says")
 
 
 @app.command()
 def activate(release: ReleaseId) -> None:
     """Verify a release and make it the active one. A running server keeps the one it has."""
     store.activate(release)
-    Console().print(f"{release} is active")
+    console().print(f"{release} is active")
 
 
 @app.command()
 def rollback() -> None:
     """Make the release active that was so before."""
-    Console().print(f"{store.roll_back()} is active")
+    console().print(f"{store.roll_back()} is active")

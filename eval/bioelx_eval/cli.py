@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bioelx.cli.output import console
 from bioelx.errors import FileError
 from bioelx_eval.datasets import DATASETS, Dataset
 from bioelx_eval.harness import Prediction, evaluate
@@ -71,10 +72,10 @@ def run(
     write_scores(evaluation, out)
     write_report(evaluation, out)
 
-    console = Console(highlight=False)
-    console.print(as_table(evaluation))
-    console.print(summary(evaluation), soft_wrap=True)
-    console.print(
+    shown = console()
+    shown.print(as_table(evaluation))
+    shown.print(summary(evaluation), soft_wrap=True)
+    shown.print(
         f"{progress.tasks[task].completed:,.0f} mentions in "
         f"{perf_counter() - started:.0f} s; see {out}",
         soft_wrap=True,
