@@ -111,11 +111,11 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
 def _merged_tables(
     sources: list[SourceConfig], settings: BuildSettings, parent: str | None, stages: Stages
 ) -> tuple[pa.Table, pa.Table]:
-    """Reads and merges all sources, unless the same ones were merged before."""
+    """Reads and merges all sources, unless the same files were merged before."""
     previous = _previous_ids(settings.releases, parent)
     recipe = [*(asdict(source.stamp()) for source in sources), _digest(previous)]
     kept = settings.cache / "merged" / _digest(recipe)
-    if (kept / NAMES_FILE).exists():
+    if not settings.endpoint and (kept / NAMES_FILE).exists():
         with stages.stage("merge") as stage:
             tables = pq.read_table(kept / CONCEPTS_FILE), pq.read_table(kept / NAMES_FILE)
             stage.result = "unchanged since the last build"
@@ -139,7 +139,6 @@ def _sources(settings: BuildSettings) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
     sources = read_sources(settings.data)
     if settings.endpoint:
-        # No files: the time of the pull is what tells it from another.
         snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
         sources = [
             replace(s, files=(), snapshot=snapshot) if s.name == WIKIDATA else s for s in sources
