@@ -132,16 +132,19 @@ class Linker:
         The answers do not depend on which mentions share a batch.
 
         Raises:
-            InvalidRequestError: a mention has no visible character, or an option is refused.
+            InvalidRequestError: a mention has no visible character, or a language or an option is
+                refused.
         """
         if isinstance(options, LinkOptions):
             options = [options] * len(queries)
         for each in dict.fromkeys(options):
             self.check(each)
         keys = [normalise(query.mention) for query in queries]
-        for i, key in enumerate(keys):
+        for i, (query, key) in enumerate(zip(queries, keys, strict=True)):
             if not key:
-                raise InvalidRequestError(f"mentions[{i}]", "has no visible character")
+                raise InvalidRequestError(f"queries[{i}]", "has no visible character")
+            if query.language:
+                check_language(query.language, f"queries[{i}].language")
 
         timing = Timing()
         started = perf_counter()

@@ -82,8 +82,13 @@ def test_options_that_cannot_be_honoured_are_named(
 
 
 def test_an_invisible_mention_is_refused_without_being_quoted(tiny_linker: Linker) -> None:
-    with pytest.raises(InvalidRequestError, match=r"mentions\[1\]: has no visible character"):
+    with pytest.raises(InvalidRequestError, match=r"queries\[1\]: has no visible character"):
         tiny_linker.link([Query.bare("asthma"), Query.bare("\u200b \t")])
+
+
+def test_an_unknown_language_is_refused(tiny_linker: Linker) -> None:
+    with pytest.raises(InvalidRequestError, match=r"queries\[1\]\.language: is not a BCP 47"):
+        tiny_linker.link([Query.bare("asthma", "pt-BR"), Query.bare("asthma", "klingonisch")])
 
 
 class Contrary:
