@@ -148,6 +148,11 @@ class KnowledgeBase:
         """All names of a concept."""
         return [self.name(int(row)) for row in self._name_rows_of(concept_row)]
 
+    @cached_property
+    def names_per_concept(self) -> Int32:
+        """How many names each concept row has."""
+        return np.bincount(self.name_concept, minlength=self.concept_count).astype(np.int32)
+
     def preference(self, name_row: int, language: str) -> tuple[bool, int]:
         """Orders names of equal score, the smallest first: those in `language`, then by kind."""
         lang, kind = self._name_parts["lang"][name_row], self._name_parts["kind"][name_row]

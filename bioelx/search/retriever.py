@@ -48,7 +48,8 @@ class Retriever:
 
         A concept's score is that of its best name. A concept that has the mention itself for a
         name is always among them, unless more than `top_k` have it. Ties are broken by the
-        mention's language, the kind of name, and the concept id.
+        mention's language, the kind of name, the number of names (what many sources name is what
+        people mean more often), and the concept id.
 
         Args:
             keys: normalised mentions.
@@ -101,5 +102,6 @@ class Retriever:
                 if concept_row not in best or order < best[concept_row][0]:
                     hit = Hit(concept_row, name_row, min(score, 1.0), text == exact)
                     best[concept_row] = (order, hit)
-        ranked = sorted(best.items(), key=lambda item: (item[1][0], item[0]))
+        names = self._kb.names_per_concept
+        ranked = sorted(best.items(), key=lambda item: (item[1][0], -names[item[0]], item[0]))
         return [hit for _, (_, hit) in ranked]

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from bioelx.errors import FileError, InstallationError
 from bioelx.kb import normalise
+from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA
 from bioelx.linker import Linker
 from bioelx.search import install
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever
 from bioelx.settings import shipped
-from bioelx.types import TYPES
+from bioelx.types import TYPES, Query
 from bioelx_index.merge import merge
 from bioelx_index.sources.config import read_sources
 from bioelx_index.sources.registry import READERS
@@ -137,3 +138,38 @@ def test_no_faiss_or_two_name_the_command_that_mends_it(
     monkeypatch.setattr(install, "distributions", lambda: map(_Installed, packages))
     with pytest.raises(InstallationError, match=message):
         install.check_faiss()
+
+
+def test_of_equal_names_that_of_the_better_known_concept_comes_first(
+    make_release: Callable[[pa.Table, pa.Table, Path], Path], tmp_path: Path
+) -> None:
+    named = {
+        "mesh:D000001": [("MI", "en", "alias")],
+        "mesh:D000002": [("MI", "en", "alias"), ("heart attack", "en", "label")],
+        "mesh:D000003": [("MI", "en", "label")],
+        "mesh:D000004": [("MI", "de", "label"), *((f"name {i}", "de", "alias") for i in range(9))],
+    }
+    concepts = [
+        {
+            "concept_id": i,
+            "label": "",
+            "description": "",
+            "types": [],
+            "xrefs": [],
+            "status": "active",
+        }
+        for i in named
+    ]
+    names = [
+        {"concept_id": i, "text": text, "lang": lang, "kind": kind, "source": "test"}
+        for i, of_concept in named.items()
+        for text, lang, kind in of_concept
+    ]
+    release = make_release(
+        pa.Table.from_pylist(concepts, CONCEPTS_SCHEMA),
+        pa.Table.from_pylist(names, NAMES_SCHEMA),
+        tmp_path,
+    )
+    [link] = Linker.open(release, threads=1).link([Query.bare("mi", "en")]).links
+    exact = [c.concept.concept_id for c in link.candidates if c.exact]
+    assert exact == ["mesh:D000003", "mesh:D000002", "mesh:D000001", "mesh:D000004"]
