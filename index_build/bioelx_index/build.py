@@ -254,9 +254,9 @@ def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:
 def _copy_encoder(source: Path, target: Path) -> Path:
     """Copies the card and the files it names: all that the release needs to encode mentions."""
     read_card(source)  # whole, before anything is copied
-    target.mkdir()
     card = orjson.loads((source / CARD_FILE).read_bytes())
     for name in (CARD_FILE, *card["files"]):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
     return target
 
