@@ -18,7 +18,7 @@ NAMES = ["asthma", "심근경색", "a name that is much longer than the other na
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small BERT with random weights and the shipped pieces, as sentence-transformers saves it."""
+    """A small random BERT with the shipped pieces, as sentence-transformers saves it."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
