@@ -26,7 +26,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from bioelx.errors import BioelxError
+from bioelx.errors import BioelxError, InvalidRequestError
 from bioelx.service.status import error_of
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
@@ -60,7 +60,11 @@ class Options(TypedDict, total=False):
 
 
 def document(text: str, *spans: tuple[int, int], language: str = "", id: str = "") -> pb.Document:
-    """A document with mentions at `spans`, in code points; without any, all of it is a mention."""
+    """A document with mentions at `spans`, in code points; without any, all of it is a mention.
+
+    Raises:
+        ValueError: an offset is negative, or the text holds half of a surrogate pair.
+    """
     mentions = [pb.Mention(id=str(i), start=start, end=end) for i, (start, end) in enumerate(spans)]
     return pb.Document(id=id, text=text, language=language, mentions=mentions)
 
@@ -70,8 +74,11 @@ def link_options(**options: Unpack[Options]) -> pb.LinkOptions:
 
     Raises:
         BioelxError: `rerank` is none of its values.
+        InvalidRequestError: `top_k` is no number that could be meant.
     """
     chosen = dict(options)
+    if not 1 <= options.get("top_k", 1) < 2**32:
+        raise InvalidRequestError("options.top_k", "must be at least 1, at most what Info states")
     if "rerank" in chosen:
         name = f"RERANK_{str(chosen['rerank']).upper()}"
         if name not in pb.Rerank.keys():  # noqa: SIM118  (an enum wrapper is no mapping)

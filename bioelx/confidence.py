@@ -18,6 +18,9 @@ from bioelx.errors import FileError
 CONFIDENCE_FILE = "confidence.json"
 SCHEMA = 1
 
+CONSIDERED = 10
+"""Candidates that share out the probability, however few or many a caller wants to see."""
+
 
 @dataclass(frozen=True, slots=True)
 class Features:

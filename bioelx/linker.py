@@ -15,7 +15,7 @@ import langcodes
 import numpy as np
 import numpy.typing as npt
 
-from bioelx.confidence import ConfidenceModel, features_of, with_ranker
+from bioelx.confidence import CONSIDERED, ConfidenceModel, features_of, with_ranker
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.kb import KnowledgeBase, normalise
@@ -113,7 +113,7 @@ class Linker:
                     f"{path}.schemes[{i}]", f"unknown scheme; known are {', '.join(schemes)}"
                 )
         for i, language in enumerate(options.label_languages):
-            check_language(language, f"{path}.label_languages[{i}]")
+            read_language(language, f"{path}.label_languages[{i}]")
         minimum = options.min_confidence
         if minimum is not None and not 0 <= minimum <= 1:
             raise InvalidRequestError(f"{path}.min_confidence", "must be between 0 and 1")
@@ -140,11 +140,15 @@ class Linker:
         for each in dict.fromkeys(options):
             self.check(each)
         keys = [normalise(query.mention) for query in queries]
-        for i, (query, key) in enumerate(zip(queries, keys, strict=True)):
+        for i, key in enumerate(keys):
             if not key:
                 raise InvalidRequestError(f"queries[{i}]", "has no visible character")
-            if query.language:
-                check_language(query.language, f"queries[{i}].language")
+        queries = [
+            replace(query, language=read_language(query.language, f"queries[{i}].language"))
+            if query.language
+            else query
+            for i, query in enumerate(queries)
+        ]
 
         timing = Timing()
         started = perf_counter()
@@ -183,7 +187,7 @@ class Linker:
         """Retrieves together what is searched in the same way."""
         groups: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
         for i, wanted in enumerate(options):
-            groups[wanted.top_k, wanted.types].append(i)
+            groups[max(wanted.top_k, CONSIDERED), wanted.types].append(i)
         hits: list[list[Hit]] = [[] for _ in queries]
         for (top_k, types), rows in groups.items():
             found = self._retriever.retrieve(
@@ -198,13 +202,15 @@ class Linker:
         return hits
 
     def _describe(self, hits: Sequence[Hit], query: Query, options: LinkOptions) -> list[Candidate]:
-        languages = options.label_languages or tuple(filter(None, (query.language, "en")))
+        wanted = options.label_languages or (query.language, "en")
+        languages = [langcodes.standardize_tag(tag) for tag in wanted if tag]
         features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
         probabilities = [self.confidence.probability(each) for each in features]
         # At most one candidate is right, so their probabilities cannot add up to more than one.
-        total = max(1.0, sum(probabilities))
+        total = max(1.0, sum(probabilities[:CONSIDERED]))
         candidates = []
-        for rank, (hit, probability) in enumerate(zip(hits, probabilities, strict=True), start=1):
+        shown = zip(hits[: options.top_k], probabilities, strict=False)
+        for rank, (hit, probability) in enumerate(shown, start=1):
             concept = self.knowledge_base.concept(hit.concept_row)
             label, label_language = self.knowledge_base.label(hit.concept_row, languages)
             candidates.append(
@@ -249,14 +255,15 @@ class Linker:
         return Link(linked, first.probability, tuple(candidates))
 
 
-def check_language(language: str, field: str) -> None:
-    """Refuses what is not a language tag of BCP 47.
+def read_language(tag: str, field: str) -> str:
+    """The standard form of a language tag of BCP 47: `de-AT` for `DE-at` and `deu-AT`.
 
     Raises:
-        InvalidRequestError: naming `field`.
+        InvalidRequestError: it is no such tag; naming `field`.
     """
-    if not langcodes.tag_is_valid(language):
+    if not langcodes.tag_is_valid(tag):
         raise InvalidRequestError(field, "is not a BCP 47 language tag, such as de or pt-BR")
+    return langcodes.standardize_tag(tag)
 
 
 def _of_schemes(xrefs: tuple[str, ...], schemes: tuple[str, ...]) -> tuple[str, ...]:

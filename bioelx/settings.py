@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bioelx.errors import FileError
+from bioelx.errors import BioelxError, FileError
+
+S = TypeVar("S", bound=BaseSettings)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -71,6 +74,13 @@ class Limits(BaseSettings):
     default_top_k: int = Field(10, ge=1, description="candidates if a request names no number")
     max_message_bytes: int = Field(16 * 2**20, ge=1024, description="bytes of a gRPC message")
 
+    @field_validator("default_top_k")
+    @classmethod
+    def _is_allowed(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("max_top_k", value):
+            raise ValueError("is more than max_top_k")
+        return value
+
 
 class ServerSettings(BaseSettings):
     """How a server runs."""
@@ -86,3 +96,18 @@ class ServerSettings(BaseSettings):
     queue_mentions: int = Field(16_384, ge=1, description="mentions waiting before overload")
     grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")
     limits: Limits = Field(default_factory=Limits)
+
+
+def read_settings(kind: type[S], **given: Any) -> S:
+    """Settings as they are given, the others from the environment.
+
+    Raises:
+        BioelxError: a value is refused; naming its option and its variable.
+    """
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        option = f"--{name.replace('_', '-')} (or BIOELX_{name.upper()})"
+        raise BioelxError(f"{option}: {first['msg']}") from None

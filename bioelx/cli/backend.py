@@ -10,7 +10,7 @@ from bioelx.client import Client, Options, link_request, search_request
 from bioelx.linker import Linker
 from bioelx.service.replies import concept_reply, info_reply, link_reply, search_reply
 from bioelx.service.requests import plan_link, plan_search
-from bioelx.settings import Limits
+from bioelx.settings import Limits, read_settings
 from bioelx.v1 import linker_pb2 as pb
 
 
@@ -19,7 +19,7 @@ class LocalClient:
 
     def __init__(self, linker: Linker) -> None:
         self._linker = linker
-        self._limits = Limits()
+        self._limits = read_settings(Limits)
         self._one_at_a_time = Lock()
 
     def link(self, documents: Iterable[pb.Document], **options: Unpack[Options]) -> pb.LinkReply:

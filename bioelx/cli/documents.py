@@ -115,11 +115,12 @@ def parse_json(line: bytes) -> pb.Document:
         ValueError: the line is none of these; the message does not quote it.
     """
     try:
-        said = _Line.model_validate_json(line)
+        said = _Line.model_validate_json(line.rstrip())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+        problem = first["msg"].replace("at line 1 column", "at column")  # of this one line
+        raise ValueError(f"{where}: {problem}" if where else problem) from None
     text = said.mention if said.text is None else said.text
     if text is None:
         raise ValueError("neither text nor mention is there")

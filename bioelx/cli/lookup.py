@@ -12,7 +12,9 @@ from bioelx.types import Rerank
 
 
 def search(
-    name: Annotated[str, typer.Argument(help="Any name, in any language.")],
+    name: Annotated[
+        str, typer.Argument(help="Any name, in any language.", callback=options.unicode)
+    ],
     server: options.Server = "",
     release: options.Release = "",
     language: options.Language = "",
@@ -49,7 +51,12 @@ def search(
 
 
 def concept(
-    concept_id: Annotated[str, typer.Argument(help="A concept's id or one of its xrefs (CURIE).")],
+    concept_id: Annotated[
+        str,
+        typer.Argument(
+            help="A concept's id or one of its xrefs (CURIE).", callback=options.unicode
+        ),
+    ],
     server: options.Server = "",
     release: options.Release = "",
     form: options.Format = None,

@@ -15,6 +15,15 @@ class Output(StrEnum):
     JSON = "json"
 
 
+def unicode(argument: str) -> str:
+    """An argument as it is, if its bytes were UTF-8: Python smuggles others in as surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("not UTF-8") from None
+    return argument
+
+
 Server = Annotated[
     str,
     typer.Option(

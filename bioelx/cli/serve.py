@@ -7,11 +7,10 @@ import inspect
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
-from bioelx.errors import BioelxError
-from bioelx.settings import Limits, ServerSettings
+from bioelx.settings import Limits, ServerSettings, read_settings
 
 
 def serve(**given: Any) -> None:
@@ -42,13 +41,7 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
     """The settings of the options that were given; pydantic-settings adds the environment's."""
     given = {name: value for name, value in given.items() if value is not None}
     of_limits = {name: given.pop(name) for name in Limits.model_fields if name in given}
-    try:
-        return ServerSettings(limits=Limits(**of_limits), **given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
-        option = f"--{name.replace('_', '-')} (or BIOELX_{name.upper()})"
-        raise BioelxError(f"{option}: {first['msg']}") from None
+    return read_settings(ServerSettings, limits=read_settings(Limits, **of_limits), **given)
 
 
 def _options(settings: type[BaseSettings]) -> list[inspect.Parameter]:

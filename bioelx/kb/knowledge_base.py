@@ -122,13 +122,14 @@ class KnowledgeBase:
     def label(self, row: int, languages: Sequence[str]) -> tuple[str, str]:
         """The concept's name in the first of `languages` that it has, with that language.
 
-        Labels go before titles and aliases; `pt-BR` falls back to `pt`. Without any, the
-        concept's own label (`und` where its language is unknown).
+        Labels go before titles and aliases; `zh-Hant-TW` falls back to `zh-Hant`, and that to `zh`.
+        Without any, the concept's own label (`und` where its language is unknown).
         """
         rows = self._name_rows_of(row)
         lang, kind = self._name_parts["lang"], self._name_parts["kind"]
         for language in languages:
-            for wanted in dict.fromkeys((language, language.split("-")[0])):
+            subtags = language.split("-")
+            for wanted in ("-".join(subtags[:kept]) for kept in range(len(subtags), 0, -1)):
                 named = rows[lang.codes[rows] == lang.code(wanted)]
                 for preferred in ("label", "title", "alias"):
                     of_kind = named[kind.codes[named] == kind.code(preferred)]

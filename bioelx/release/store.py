@@ -52,7 +52,7 @@ def find_release(release: Path | str | None = None, root: Path | None = None) ->
     if wanted is None:
         raise NotFoundError(f"no release is active in {root}: run 'bioelx build' first")
     folder = root / wanted
-    if not (folder / MANIFEST_FILE).is_file():
+    if not folder.is_dir():
         known = ", ".join(list_releases(root)) or "none"
         raise NotFoundError(f"no release {wanted!r} in {root}; there are: {known}")
     return folder
@@ -85,18 +85,21 @@ def finish_release(draft: Path, manifest: Manifest, root: Path | None = None) ->
 
 
 def activate(release: str, root: Path | None = None) -> None:
-    """Verifies a release and makes it the active one in one atomic step.
+    """Verifies a release, given by folder or by id, and makes it the active one atomically.
 
     Raises:
-        NotFoundError: there is no such release.
+        NotFoundError: there is no such release in `root`.
         FileError: a file of it is not what its manifest says.
     """
     root = root or releases_dir()
-    verify_release(find_release(release, root))
+    folder = find_release(release, root).resolve()
+    if folder.parent != root.resolve():
+        raise NotFoundError(f"{folder} is not in {root}: copy it there first")
+    verify_release(folder)
     before = active_release(root)
-    if before and before != release:
+    if before and before != folder.name:
         _write_pointer(root / PREVIOUS, before)
-    _write_pointer(root / CURRENT, release)
+    _write_pointer(root / CURRENT, folder.name)
 
 
 def roll_back(root: Path | None = None) -> str:

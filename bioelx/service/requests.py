@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bioelx.errors import InvalidRequestError, NotFoundError
 from bioelx.kb import normalise
-from bioelx.linker import Linker, check_language
+from bioelx.linker import Linker, read_language
 from bioelx.service.offsets import UNITS, Offsets
 from bioelx.settings import Limits
 from bioelx.types import LinkOptions, Query, Rerank
@@ -72,7 +72,7 @@ def plan_search(
     options = read_options(request.options, linker, limits)
     _check_mention(request.name, "name", limits)
     if request.language:
-        check_language(request.language, "language")
+        read_language(request.language, "language")
     return Query.bare(request.name, request.language), options
 
 
@@ -142,7 +142,7 @@ def _check_document(document: pb.Document, path: str, limits: Limits) -> None:
             f"has {len(document.text)} code points, more than {limits.max_document_chars}",
         )
     if document.language:
-        check_language(document.language, f"{path}.language")
+        read_language(document.language, f"{path}.language")
     if document.offset_unit not in UNITS:
         raise InvalidRequestError(f"{path}.offset_unit", "is none of the values of OffsetUnit")
 

@@ -79,9 +79,11 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
     settings.releases.mkdir(parents=True, exist_ok=True)
     parent = active_release(settings.releases)
 
-    # A draft beside the releases, so that the last step is a rename on one file system.
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=settings.releases))
-    try:
+    # A draft beside the releases, so that the last step is a rename on one file system; a folder in
+    # the temporary one, which only its owner may read.
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=settings.releases) as scratch:
+        draft = Path(scratch) / "release"
+        draft.mkdir()
         # The draft's own copy is what encodes: whatever happens to the original meanwhile.
         encoder = open_encoder(_copy_encoder(settings.encoder, draft / "encoder"))
         concepts, names = _merged_tables(sources, settings, parent, stages)
@@ -104,8 +106,6 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             names=knowledge_base.name_count,
         )
         return _release(draft, manifest, settings.releases, stages)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _merged_tables(

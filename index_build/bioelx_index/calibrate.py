@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from bioelx.confidence import ConfidenceModel, features_of
+from bioelx.confidence import CONSIDERED, ConfidenceModel, features_of
 from bioelx.kb import KnowledgeBase
 from bioelx.search.index import NameIndex
 
 _MENTIONS = 6000
 _NEIGHBOURS = 128
-_CANDIDATES = 10
 _SHARE_EXACT, _SHARE_NIL = 0.3, 0.3  # the rest: held-out names
 _SEED = 20261123
 _DEFAULT_MIN_CONFIDENCE = 0.5
@@ -65,7 +64,7 @@ def _simulate(
                 concept = int(kb.name_concept[other])
                 if not (nil and concept == truth):
                     best.setdefault(concept, (min(float(score), 1.0), text == own_text))
-        top = list(best.items())[:_CANDIDATES]
+        top = list(best.items())[:CONSIDERED]
         if top:
             scores, exacts = zip(*(value for _, value in top), strict=True)
             yield (

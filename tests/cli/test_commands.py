@@ -110,6 +110,7 @@ def test_every_command_teaches(command):
         (["search", "flu", "--type", "illness"], "options.types[0]: unknown type"),
         (["search", "flu", "--release", "20200101T000000Z-00000000"], "20200101T000000Z-00000000"),
         (["search", "flu", "--server", "localhost:1"], "UNAVAILABLE"),
+        (["search", "flu", "--top-k", "9" * 20], "options.top_k: must be at least 1"),
         (["link", "/no/such/file.jsonl"], "/no/such/file.jsonl: No such file"),
     ],
 )
@@ -126,6 +127,13 @@ def test_an_error_is_one_line(tiny_home, arguments, told):
     (line,) = done.stderr.splitlines()
     assert line.startswith("bioelx: ")
     assert told in line
+
+
+@pytest.mark.parametrize("command", ["search", "concept"])
+def test_an_argument_that_is_not_utf8_is_wrong_use(command):
+    result = CliRunner().invoke(app, [command, b"fl\xff".decode(errors="surrogateescape")])
+    assert result.exit_code == 2
+    assert "not UTF-8" in result.stderr
 
 
 def test_memory_does_not_grow_with_the_input():

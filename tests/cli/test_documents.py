@@ -71,7 +71,7 @@ def test_json_lines():
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"{", "Invalid JSON"),
+        (b"{\n", r"Invalid JSON: .* at column 1$"),
         (b"[1]", "object"),
         (b"{}", "neither text nor mention"),
         (b'{"text": "a\xff"}', "Invalid JSON"),

@@ -35,6 +35,12 @@ def test_errors_carry_bad_request_details(server):
     assert bad.field_violations[0].field == "options.top_k"
 
 
+@pytest.mark.parametrize("top_k", [-1, 0, 2**40])
+def test_the_client_refuses_a_top_k_that_cannot_be_meant(client, top_k):
+    with pytest.raises(InvalidRequestError, match=r"^options\.top_k: "):
+        client.search("flu", top_k=top_k)
+
+
 @pytest.mark.parametrize("method", ["Link", "Search", "GetConcept"])
 @pytest.mark.parametrize("data", [b"\x0a\x02\xff\xfe", b"\x0a\x7f", b"\xff" * 9])
 def test_what_cannot_be_decoded_is_the_callers_mistake(server, method, data):

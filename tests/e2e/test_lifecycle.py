@@ -109,7 +109,10 @@ def test_a_missing_release_or_a_bad_setting_is_named(tiny_home, tmp_path):
     bad = bioelx("serve", home=tiny_home, BIOELX_PORT="seventy")
     assert bad.returncode == 1
     assert "BIOELX_PORT" in bad.stderr.splitlines()[-1]
-    for done in (missing, bad):
+    clash = bioelx("search", "flu", home=tiny_home, BIOELX_MAX_TOP_K="5")
+    assert clash.returncode == 1
+    assert "BIOELX_DEFAULT_TOP_K" in clash.stderr
+    for done in (missing, bad, clash):
         assert "Traceback" not in done.stderr
 
 

@@ -66,6 +66,24 @@ def test_nil_below_the_minimum(client):
     assert nil.candidates
 
 
+@pytest.mark.parametrize("mention", ["influenza", "🤒", "kalp krizi geçirmiş hasta"])
+def test_confidence_does_not_depend_on_how_many_candidates_are_asked_for(client, mention):
+    def answer(top_k):
+        (link,) = client.link_mentions([mention], top_k=top_k)
+        assert len(link.candidates) == top_k
+        return link.concept_id, pytest.approx(link.confidence, abs=1e-9)
+
+    assert answer(1) == answer(2) == answer(10) == answer(50)
+
+
+@pytest.mark.parametrize("language", ["ja", "JA", "ja-JP", "ja_jp", "jpn"])
+def test_languages_are_read_however_they_are_written(client, language):
+    (linked,) = client.link([document("headache", language=language)]).documents
+    assert linked.links[0].candidates[0].label == "頭痛"
+    found = client.search("headache", label_languages=[language])
+    assert found.candidates[0].label_language == "ja"
+
+
 def test_types_are_kept_to(client):
     (link,) = client.link_mentions(["influenza"], types=["disease"], top_k=20)
     assert {tuple(candidate.types) for candidate in link.candidates} == {("disease",)}

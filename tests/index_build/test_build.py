@@ -58,6 +58,7 @@ def test_sources_become_a_release_that_links(settings: BuildSettings, stages: St
     assert active_release(settings.releases) == manifest.id
     assert verify_release(folder) == manifest
     assert [source.name for source in manifest.sources] == ["wikidata", "hpo"]
+    assert folder.stat().st_mode == settings.releases.stat().st_mode  # others may read it too
     assert manifest.index.recall_at_10 == 1  # exact search finds what exact search finds
 
     linker = Linker.open(folder, threads=1)

@@ -63,6 +63,23 @@ def test_activation_and_the_way_back(tmp_path: Path) -> None:
     assert active_release(tmp_path) == first
 
 
+def test_a_release_is_activated_by_its_folder_too(tmp_path: Path) -> None:
+    root = tmp_path / "releases"
+    release = make(root)
+    activate(str(root / release), root)
+    assert active_release(root) == release
+    elsewhere = (root / release).rename(tmp_path / release)
+    with pytest.raises(NotFoundError, match="copy it there first"):
+        activate(str(elsewhere), root)
+
+
+def test_a_release_without_its_manifest_is_named(tmp_path: Path) -> None:
+    release = make(tmp_path)
+    (tmp_path / release / "manifest.json").unlink()
+    with pytest.raises(FileError, match=rf"{release}/manifest\.json: no such file"):
+        activate(release, tmp_path)
+
+
 def test_an_unknown_release_lists_the_known_ones(tmp_path: Path) -> None:
     release = make(tmp_path)
     with pytest.raises(NotFoundError, match=release):
