@@ -64,6 +64,8 @@ def build(
     for wanted in types or ():
         if wanted not in TYPES:
             raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise BioelxError(f"--endpoint {endpoint}: not an http or https URL")
     out = console()
     manifest = run(
         BuildSettings(

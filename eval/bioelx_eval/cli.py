@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -40,16 +40,19 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder that holds the dataset.")],
     out: Annotated[Path, typer.Option(help="Folder for the scores, the report, the predictions.")],
     release: Annotated[str, typer.Option(help="Id or folder; empty: the active one.")] = "",
-    language: Annotated[
-        list[str] | None, typer.Option(help="Only this language; may be repeated.")
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            "--language",
+            help="Only this group, as `eval list` names it, or all with this word in their name; "
+            "may be repeated.",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
 ) -> None:
     """Link a benchmark's mentions, by retrieval alone, and score the answers."""
-    languages = tuple(dict.fromkeys(language or dataset.examples))
-    if unknown := [each for each in languages if each not in dataset.examples]:
-        known = ", ".join(dataset.examples)
-        raise typer.BadParameter(f"{unknown[0]!r} is not in {dataset.title}, which has {known}")
+    groups = _groups(dataset, group or dataset.groups)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,14 +64,13 @@ def run(
         Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
         PredictionsFile(out) as predictions,
     ):
-        total = sum(dataset.examples[each] for each in languages)
-        task = progress.add_task(dataset.title, total=total)
+        task = progress.add_task(dataset.title, total=_examples(dataset, groups))
 
         def keep(batch: Sequence[Prediction]) -> None:
             predictions.add(batch)
             progress.advance(task, len(batch))
 
-        evaluation = evaluate(dataset, data, release, keep, languages=languages, threads=threads)
+        evaluation = evaluate(dataset, data, release, keep, groups=groups, threads=threads)
     write_scores(evaluation, out)
     write_report(evaluation, out)
 
@@ -87,12 +89,36 @@ def list_datasets(
     data: Annotated[Path | None, typer.Option(help="Folder to look for the datasets in.")] = None,
 ) -> None:
     """Show the benchmarks: where they come from, their licence and size."""
+    entries = []
     for dataset in DATASETS.values():
-        size = f"{len(dataset.examples)} languages, {sum(dataset.examples.values()):,} examples"
-        typer.echo(f"{dataset.name}: {dataset.title}, {size}, licence {dataset.licence}")
-        typer.echo(f"  from {dataset.origin}")
-        if data:
-            typer.echo(f"  {_where(dataset, data)}")
+        examples = _examples(dataset, dataset.groups)
+        size = "examples not counted" if examples is None else f"{examples:,} examples"
+        lines = [
+            f"{dataset.name}: {dataset.title}, {size}, licence {dataset.licence}",
+            f"groups: {', '.join(dataset.groups)}",
+            f"from {dataset.origin}",
+        ]
+        entries.append("\n  ".join([*lines, _where(dataset, data)] if data else lines))
+    typer.echo("\n\n".join(entries))
+
+
+def _groups(dataset: Dataset, wanted: Iterable[str]) -> list[str]:
+    """The dataset's groups that are named, whole or by a word: `EMEA de`, `EMEA` or `de`."""
+    groups: dict[str, None] = {}
+    for name in wanted:
+        held = [group for group in dataset.groups if name in (group, *group.split())]
+        if not held:
+            known = ", ".join(dataset.groups)
+            raise typer.BadParameter(f"{name!r} is not in {dataset.title}, which has {known}")
+        groups |= dict.fromkeys(held)
+    return list(groups)
+
+
+def _examples(dataset: Dataset, groups: Iterable[str]) -> int | None:
+    """How many examples these groups have as published; None where one is not known."""
+    counts = [dataset.groups[group] for group in groups]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _where(dataset: Dataset, data: Path) -> str:

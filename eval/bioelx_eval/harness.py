@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from bioelx.linker import Linker
 from bioelx.release import find_release
 from bioelx.types import Candidate, LinkOptions, Rerank
 from bioelx_eval.coverage import Coverage, coverage_of, gold_rows, is_named
-from bioelx_eval.datasets import Dataset, Example
+from bioelx_eval.datasets import Dataset, Example, Skipped
 from bioelx_eval.metrics import Outcome, Recall, SubsetScores, gold_rank, score
 
 METRICS = (Recall(1), Recall(5), Recall(20))
@@ -24,7 +25,8 @@ class Prediction:
     """One example with what the release made of it."""
 
     example: Example
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[tuple[Candidate, ...], ...]
+    """For each of the example's queries."""
     outcome: Outcome
 
 
@@ -37,6 +39,8 @@ class Evaluation:
     options: LinkOptions
     metrics: Sequence[Recall]
     scores: Sequence[SubsetScores]
+    skipped: Mapping[str, int]
+    """Mentions that could not be scored, by reason."""
 
 
 def evaluate(
@@ -45,7 +49,7 @@ def evaluate(
     release: str,
     keep: Callable[[Sequence[Prediction]], None],
     *,
-    languages: Sequence[str] = (),
+    groups: Sequence[str] = (),
     threads: int = 0,
 ) -> Evaluation:
     """Links a dataset's mentions with a release, by retrieval alone, and scores the answers.
@@ -54,14 +58,15 @@ def evaluate(
         data: the folder that holds the dataset.
         release: folder or id of a release; empty takes the active one.
         keep: takes the predictions, a batch at a time and in the dataset's order.
-        languages: of the dataset; empty takes all.
+        groups: of the dataset; empty takes all.
 
     Raises:
         FileError: a file of the dataset or the release is missing or malformed.
         NotFoundError: there is no such release.
     """
-    languages = languages or tuple(dataset.examples)
-    examples = dataset.read(dataset.locate(data), languages)
+    groups = groups or tuple(dataset.groups)
+    skipped: Counter[str] = Counter()
+    examples = _scorable(dataset.read(dataset.locate(data), groups), skipped)
     folder = find_release(release)
     linker = Linker.open(folder, threads=threads)
     outcomes: list[Outcome] = []
@@ -73,7 +78,8 @@ def evaluate(
         coverage_of(folder, linker.manifest, linker.knowledge_base, dataset.scheme),
         OPTIONS,
         METRICS,
-        score(outcomes, METRICS, languages),
+        score(outcomes, METRICS, groups),
+        skipped,
     )
 
 
@@ -81,18 +87,30 @@ def predict(linker: Linker, examples: Iterable[Example]) -> Iterator[list[Predic
     """Links examples, a batch at a time and in their order."""
     stream = iter(examples)
     while batch := list(islice(stream, BATCH)):
-        linked = linker.link([example.query for example in batch], OPTIONS)
-        yield [
-            Prediction(example, link.candidates, _judge(linker, example, link.candidates))
-            for example, link in zip(batch, linked.links, strict=True)
-        ]
+        queries = [query for example in batch for query in example.queries]
+        links = iter(linker.link(queries, OPTIONS).links)
+        predictions = []
+        for example in batch:
+            candidates = tuple(next(links).candidates for _ in example.queries)
+            predictions.append(Prediction(example, candidates, _judge(linker, example, candidates)))
+        yield predictions
 
 
-def _judge(linker: Linker, example: Example, candidates: Sequence[Candidate]) -> Outcome:
+def _scorable(read: Iterable[Example | Skipped], skipped: Counter[str]) -> Iterator[Example]:
+    for each in read:
+        if isinstance(each, Skipped):
+            skipped[each.reason] += 1
+        else:
+            yield each
+
+
+def _judge(linker: Linker, example: Example, candidates: Iterable[Iterable[Candidate]]) -> Outcome:
     rows = gold_rows(linker.knowledge_base, example.gold)
+    ranks = [gold_rank(of_query, example.gold) for of_query in candidates]
+    found = [rank for rank in ranks if rank is not None]
     return Outcome(
-        language=example.language,
-        rank=gold_rank(candidates, example.gold),
+        group=example.group,
+        rank=max(found) if len(found) == len(ranks) else None,  # of the part that comes last
         covered=bool(rows) if example.covered is None else example.covered,
         reachable=bool(rows),
         named=is_named(linker.knowledge_base, example.query.mention, rows),

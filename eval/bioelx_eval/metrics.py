@@ -46,7 +46,7 @@ def gold_rank(candidates: Iterable[Candidate], gold: Collection[str]) -> int | N
 class Outcome:
     """What scores need to know of one linked example."""
 
-    language: str
+    group: str
     rank: int | None
     covered: bool
     """In the dataset's fixed list of covered rows; `reachable` where it has none."""
@@ -85,31 +85,30 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class SubsetScores:
-    """The scores of one subset: by language, and their two means."""
+    """The scores of one subset: by group, and their two means."""
 
     subset: Subset
-    languages: dict[str, Score]
+    groups: dict[str, Score]
     macro: Score
-    """Mean of the languages that have rows: each weighs the same."""
+    """Mean of the groups that have rows: each weighs the same."""
     micro: Score
     """Mean of all rows: each weighs the same."""
 
 
 def score(
-    outcomes: Collection[Outcome], metrics: Sequence[Metric], languages: Sequence[str]
+    outcomes: Collection[Outcome], metrics: Sequence[Metric], groups: Sequence[str]
 ) -> list[SubsetScores]:
-    """Scores the outcomes over every subset; `languages` gives the order, all are listed."""
+    """Scores the outcomes over every subset; `groups` gives the order, all are listed."""
     scores = []
     for subset in SUBSETS:
         held = [outcome for outcome in outcomes if subset.holds(outcome)]
-        by_language = {
-            language: _score([o for o in held if o.language == language], metrics)
-            for language in languages
+        by_group = {
+            group: _score([o for o in held if o.group == group], metrics) for group in groups
         }
         micro = _score(held, metrics)
-        columns = zip(*(each.values for each in by_language.values()), strict=True)
+        columns = zip(*(each.values for each in by_group.values()), strict=True)
         macro = replace(micro, values=tuple(map(_mean, columns)))
-        scores.append(SubsetScores(subset, by_language, macro, micro))
+        scores.append(SubsetScores(subset, by_group, macro, micro))
     return scores
 
 

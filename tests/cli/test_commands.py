@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import islice
 
 import orjson
@@ -156,3 +157,8 @@ def test_memory_does_not_grow_with_the_input():
     answered = _in_order(len, _batches(entries, limits, problems), ahead=3)
     assert [size for _, size in islice(answered, 50)] == [64] * 50
     assert read <= 64 * 56
+
+
+def test_the_version_is_that_of_the_package():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.stdout.strip()) == (0, version("bioelx"))

@@ -13,9 +13,9 @@ from bioelx_eval.datasets.xlbel import COVERED_HEADER, LANGUAGES
 
 CONCEPTS = {
     # id: (xrefs, status, names by language)
-    "wikidata:Q12152": (["umls:C0027051", "mondo:0005068"], "active", {
+    "wikidata:Q12152": (["umls:C0027051", "mondo:0005068", "mesh:D009203"], "active", {
         "en": ["myocardial infarction", "heart attack"], "de": ["Herzinfarkt"]}),
-    "wikidata:Q35869": (["umls:C0004096", "umls:C0155877"], "active", {
+    "wikidata:Q35869": (["umls:C0004096", "umls:C0155877", "mesh:D001249"], "active", {
         "en": ["asthma"], "fi": ["astma"]}),
     "wikidata:Q12206": (["umls:C0011849"], "active", {
         "en": ["diabetes mellitus"], "tr": ["şeker hastalığı"]}),

@@ -51,14 +51,14 @@ def test_recall() -> None:
 
 
 def outcome(
-    language: str,
+    group: str,
     rank: int | None,
     *,
     covered: bool = True,
     reachable: bool = True,
     named: bool = False,
 ) -> Outcome:
-    return Outcome(language, rank, covered, reachable, named)
+    return Outcome(group, rank, covered, reachable, named)
 
 
 def test_scores() -> None:
@@ -75,18 +75,18 @@ def test_scores() -> None:
     by_key = {each.subset.key: each for each in scores}
 
     covered = by_key["covered"]
-    assert list(covered.languages) == ["de", "fi", "th"]
-    assert (covered.languages["de"].rows, covered.languages["de"].reachable) == (4, 3)
-    assert covered.languages["de"].values == (1 / 4, 2 / 4)
-    assert covered.languages["fi"].values == (1, 1)
-    assert covered.languages["th"].values == (None, None)
+    assert list(covered.groups) == ["de", "fi", "th"]
+    assert (covered.groups["de"].rows, covered.groups["de"].reachable) == (4, 3)
+    assert covered.groups["de"].values == (1 / 4, 2 / 4)
+    assert covered.groups["fi"].values == (1, 1)
+    assert covered.groups["th"].values == (None, None)
     assert covered.macro.values == ((1 / 4 + 1) / 2, (2 / 4 + 1) / 2)
     assert covered.micro.values == (2 / 5, 3 / 5)
     assert covered.macro.rows == covered.micro.rows == 5
 
-    assert by_key["all"].languages["fi"].values == pytest.approx((1 / 3, 2 / 3))
+    assert by_key["all"].groups["fi"].values == pytest.approx((1 / 3, 2 / 3))
     assert by_key["all"].micro.values == pytest.approx((2 / 7, 4 / 7))
-    assert by_key["covered_unseen"].languages["de"].values == pytest.approx((0, 1 / 3))
+    assert by_key["covered_unseen"].groups["de"].values == pytest.approx((0, 1 / 3))
     assert by_key["covered_unseen"].micro.values == (1 / 4, 2 / 4)
     assert by_key["all_unseen"].micro.values == pytest.approx((1 / 6, 3 / 6))
     assert by_key["all_unseen"].macro.values == pytest.approx((1 / 6, (1 / 3 + 2 / 3) / 2))

@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bioelx.errors import FileError, NotFoundError
+from bioelx_eval.cli import _groups as groups_of
 from bioelx_eval.cli import app
+from bioelx_eval.datasets import DATASETS
 
 ROWS = {
     "en": [
@@ -58,7 +60,7 @@ def test_scores_report_and_predictions(
 
     scores = content["scores"]
     assert list(scores) == ["covered", "all", "covered_unseen", "all_unseen"]
-    english = {subset: scores[subset]["languages"]["en"] for subset in scores}
+    english = {subset: scores[subset]["groups"]["en"] for subset in scores}
     assert english["covered"] == {
         "rows": 3, "reachable": 2, "R@1": 0.666667, "R@5": 0.666667, "R@20": 0.666667
     }  # fmt: skip
@@ -66,9 +68,9 @@ def test_scores_report_and_predictions(
     assert english["covered_unseen"] == {
         "rows": 2, "reachable": 1, "R@1": 0.5, "R@5": 0.5, "R@20": 0.5
     }  # fmt: skip
-    german = scores["covered"]["languages"]["de"]
+    german = scores["covered"]["groups"]["de"]
     assert (german["rows"], german["R@1"], german["R@20"]) == (1, 0.0, 1.0)
-    assert scores["covered_unseen"]["languages"]["de"]["rows"] == 1
+    assert scores["covered_unseen"]["groups"]["de"]["rows"] == 1
     assert scores["covered"]["macro"]["R@1"] == 0.333333
     assert scores["covered"]["micro"]["R@1"] == 0.5
 
@@ -101,7 +103,7 @@ def test_equal_runs_give_equal_bytes(
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     # Without a fixed list the covered rows are those that the release reaches.
     scores = orjson.loads((tmp_path / "a" / "scores.json").read_bytes())["scores"]
-    assert scores["covered"]["languages"]["en"]["rows"] == 3
+    assert scores["covered"]["groups"]["en"]["rows"] == 3
     assert scores["covered"]["micro"]["reachable"] == scores["covered"]["micro"]["rows"]
 
 
@@ -138,10 +140,101 @@ def test_bad_arguments_are_named(
 
 def test_list(write_xlbel: Callable[..., Path]) -> None:
     data = write_xlbel({})
-    v1, v0 = run("list", "--data", data).stdout.split("xlbel-v0.0: ")
+    entries = run("list", "--data", data).stdout.split("\n\n")
+    assert [entry.split(":")[0] for entry in entries] == list(DATASETS)
+    v1, v0, mantra, *_, wikimed, _all = entries
     assert v1.startswith(
-        "xlbel: XL-BEL v1.0, 10 languages, 10,000 examples, licence MIT\n  from http"
+        "xlbel: XL-BEL v1.0, 10,000 examples, licence MIT\n"
+        "  groups: en, es, de, fi, ru, tr, ko, zh, ja, th\n  from http"
     )
-    assert v1.endswith(f"\n  in {data}\n")
-    assert v0.endswith(f"\n  not in {data}\n")
+    assert v1.endswith(f"\n  in {data}")
+    assert v0.endswith(f"\n  not in {data}")
+    assert mantra.startswith(
+        "mantra: Mantra GSC, 4,817 examples, licence GPL-3.0\n  groups: EMEA en"
+    )
+    assert "examples not counted" in wikimed
     assert str(data) not in run("list").stdout
+
+
+BC5CDR = """\
+1|t|Heart attack and asthma.
+1|a|An infarct, AMI.
+1\t0\t12\tHeart attack\tDisease\tD009203
+1\t0\t23\tHeart attack and asthma\tDisease\tD009203|D001249\tHeart attack|asthma
+1\t0\t23\tHeart attack and asthma\tDisease\tD009203|D000001\tHeart attack|schizophrenia
+1\t25\t35\tAn infarct\tChemical\tD000001
+1\t37\t40\tAMI\tChemical\t-1
+
+"""
+
+
+def test_groups_composites_and_nil(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_corpus.txt").write_text(BC5CDR, encoding="utf-8")
+    command = ["run", "bc5cdr", "--data", tmp_path, "--release", release, "--threads", 1]
+    assert run(*command, "--out", tmp_path / "all").exit_code == 0
+
+    scores = orjson.loads((tmp_path / "all" / "scores.json").read_bytes())["scores"]
+    disease, chemical = (scores["all"]["groups"][each] for each in ("Disease", "Chemical"))
+    # Right is a composite whose parts all are, within k: asthma's id for the first of three is
+    # not enough. A mention without a concept counts among all rows, and as wrong.
+    assert (disease["rows"], disease["reachable"], disease["R@1"]) == (3, 3, 0.666667)
+    assert (chemical["rows"], chemical["reachable"], chemical["R@20"]) == (2, 0, 0)
+    assert scores["covered"]["micro"]["rows"] == 3
+
+    rows = pq.read_table(tmp_path / "all" / "predictions.parquet").to_pylist()
+    ranks = [row["rank"] for row in rows]
+    assert ranks[:2] == [1, 1]
+    assert ranks[2] > 1  # where the second part has the first one's concept
+    assert ranks[3:] == [None, None]
+    assert [row["gold"] for row in rows][3:] == [["mesh:D000001"], []]
+    firsts = [each for each in rows[1]["candidates"] if each["exact"]]
+    assert [(each["part"], each["matched"]) for each in firsts] == [
+        (0, "heart attack"),
+        (1, "asthma"),
+    ]
+    report = (tmp_path / "all" / "report.md").read_text(encoding="utf-8")
+    assert "|  | Chemical | Disease | macro | micro |" in report
+
+    result = run(*command, "--out", tmp_path / "one", "--group", "Chemical")
+    assert result.exit_code == 0
+    scores = orjson.loads((tmp_path / "one" / "scores.json").read_bytes())["scores"]
+    assert list(scores["all"]["groups"]) == ["Chemical"]
+
+
+def test_what_is_skipped_is_reported(release: Path, tmp_path: Path) -> None:
+    text = "Ein Herzinfarkt."
+    mentions = [
+        {"mention": "Herzinfarkt", "start_index": start, "end_index": start + 11, "cui": cui}
+        for start, cui in ((4, "C0027051"), (5, "C0027051"), (6, "C0027051"), (4, "None"))
+    ]
+    page = {"id": "1", "text": text, "mentions": mentions}
+    (tmp_path / "WikiMed-DE-BEL.json").write_bytes(orjson.dumps(page))
+    out = tmp_path / "out"
+    result = run(
+        "run", "wikimed-all", "--data", tmp_path, "--release", release, "--out", out, "--threads", 1
+    )
+    assert result.exit_code == 0
+    content = orjson.loads((out / "scores.json").read_bytes())
+    assert content["skipped"] == {"their offsets do not enclose them": 2, "they have no CUI": 1}
+    assert content["scores"]["all"]["groups"]["de"]["rows"] == 1
+    assert content["scores"]["all"]["groups"]["de"]["R@1"] == 1
+    said = (
+        "Mentions skipped: 2 because their offsets do not enclose them; 1 because they have no CUI."
+        " Not the published rows: de 1 of 413,913."
+    )
+    assert said in (out / "report.md").read_text(encoding="utf-8")
+    assert said in result.stdout
+
+
+def test_a_word_names_all_groups_that_have_it(tmp_path: Path) -> None:
+    mantra = DATASETS["mantra"]
+    assert groups_of(mantra, ["de"]) == ["EMEA de", "Patents de", "Medline de"]
+    assert groups_of(mantra, ["Patents", "EMEA de", "Patents de"]) == [
+        "Patents en",
+        "Patents de",
+        "Patents fr",
+        "EMEA de",
+    ]
+    result = run("run", "mantra", "--data", tmp_path, "--out", tmp_path, "--language", "Patents es")
+    assert result.exit_code == 2
+    assert "'Patents es' is not in Mantra GSC" in result.output

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from bioelx.errors import FileError
 from bioelx.kb import normalise
 from bioelx.types import Query
-from bioelx_eval.datasets.dataset import Dataset, Example, read_lines
+from bioelx_eval.datasets.dataset import Dataset, Example, find_file, read_lines
 
 ORIGIN = "https://github.com/cambridgeltl/sapbert"
 LANGUAGES = ("en", "es", "de", "fi", "ru", "tr", "ko", "zh", "ja", "th")
@@ -98,7 +98,7 @@ def _read(version: str, data: Path, languages: Sequence[str]) -> Iterator[Exampl
                 raise FileError(covered_file, f"is not row {number} of {path}", line=fixed.line)
             yield Example(
                 id=f"{language}/{number}",
-                language=language,
+                group=language,
                 query=row.query,
                 gold=tuple(f"umls:{cui}" for cui in dict.fromkeys(row.gold.split("|"))),
                 covered=None if covered is None else fixed is not None,
@@ -128,7 +128,7 @@ def _read_covered(path: Path) -> dict[str, dict[int, _Covered]]:
 def _locate(version: str, data: Path) -> Path:
     folders = (data, data / version, data / "xlbel" / version)
     for folder in folders:
-        if any(_paths(version, folder, "*")):
+        if any(folder.glob(f"{_name(version, '*')}*")):
             return folder
     raise FileError(
         data, f"holds no XL-BEL {version} ({_name(version, 'en')}, plain or .gz); see {ORIGIN}"
@@ -136,16 +136,10 @@ def _locate(version: str, data: Path) -> Path:
 
 
 def _file(version: str, folder: Path, language: str) -> Path:
-    found = list(_paths(version, folder, language))
-    if len(found) != 1:
-        problem = "stands here twice, plain and as .gz" if found else "no such file, plain or .gz"
-        raise FileError(folder / _name(version, language), problem)
-    return found[0]
-
-
-def _paths(version: str, folder: Path, language: str) -> Iterator[Path]:
-    for suffix in ("", ".gz"):
-        yield from folder.glob(_name(version, language) + suffix)
+    path = folder / _name(version, language)
+    if found := find_file(path):
+        return found
+    raise FileError(path, "no such file, plain or .gz")
 
 
 def _name(version: str, language: str) -> str:
@@ -160,7 +154,7 @@ def _dataset(name: str, version: str) -> Dataset:
         origin=ORIGIN,
         licence="MIT",
         scheme="umls",
-        examples=dict.fromkeys(LANGUAGES, 1000),
+        groups=dict.fromkeys(LANGUAGES, 1000),
         locate=partial(_locate, version),
         read=partial(_read, version),
     )

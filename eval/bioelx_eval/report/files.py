@@ -21,7 +21,7 @@ SCORES_FILE = "scores.json"
 PREDICTIONS_SCHEMA = pa.schema(
     {
         "id": pa.string(),
-        "language": pa.string(),
+        "group": pa.string(),
         "mention": pa.string(),
         "gold": pa.list_(pa.string()),
         "covered": pa.bool_(),
@@ -31,6 +31,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         "candidates": pa.list_(
             pa.struct(
                 {
+                    "part": pa.int32(),
                     "concept_id": pa.string(),
                     "label": pa.string(),
                     "matched": pa.string(),
@@ -82,6 +83,7 @@ def write_scores(evaluation: Evaluation, folder: Path) -> None:
         "dataset": evaluation.dataset.name,
         "knowledge_base": asdict(evaluation.coverage),
         "options": {"top_k": evaluation.options.top_k, "rerank": evaluation.options.rerank},
+        "skipped": dict(sorted(evaluation.skipped.items())),
         "scores": {each.subset.key: _subset(each, names) for each in evaluation.scores},
     }
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -92,7 +94,7 @@ def _subset(scores: SubsetScores, names: Sequence[str]) -> dict[str, Any]:
     return {
         "macro": _score(scores.macro, names),
         "micro": _score(scores.micro, names),
-        "languages": {lang: _score(each, names) for lang, each in scores.languages.items()},
+        "groups": {group: _score(each, names) for group, each in scores.groups.items()},
     }
 
 
@@ -114,6 +116,7 @@ def _prediction_row(prediction: Prediction) -> dict[str, Any]:
         **asdict(prediction.outcome),
         "candidates": [
             {
+                "part": part,
                 "concept_id": candidate.concept.concept_id,
                 "label": candidate.label,
                 "matched": candidate.matched.text,
@@ -122,6 +125,7 @@ def _prediction_row(prediction: Prediction) -> dict[str, Any]:
                 "score": candidate.retrieval_score,
                 "probability": candidate.probability,
             }
-            for candidate in prediction.candidates
+            for part, candidates in enumerate(prediction.candidates)
+            for candidate in candidates
         ],
     }

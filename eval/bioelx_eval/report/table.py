@@ -1,4 +1,4 @@
-"""The table of scores, laid out as papers print it: a column a language, then the means."""
+"""The table of scores, laid out as papers print it: a column a group, then the means."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Scores in percent; a hit is right if its id or one of its xrefs is one of the ro
 *In release*: rows of which the release holds a gold id; the others count as wrong. \
 *Covered*: the rows that the dataset's fixed list names, or, where it has none, those in the \
 release. *Mention not a name*: without the rows whose mention is, after normalisation, a name of \
-its gold concept in the release. *macro*: each language weighs the same; *micro*: each row does."""
+its gold concept in the release. *macro*: each column weighs the same; *micro*: each row does."""
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> None:
@@ -43,7 +43,7 @@ def as_table(evaluation: Evaluation) -> Table:
     table = Table(title=evaluation.dataset.title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
     for column in header:
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
     for title, rows in blocks:
         table.add_row(f"[bold]{title}")
         for row in rows:
@@ -58,29 +58,36 @@ def summary(evaluation: Evaluation) -> str:
         f"Release {kb.release}: {kb.concepts:,} concepts, {kb.names:,} names; "
         f"{kb.scheme_ids:,} {kb.scheme} ids, whose concepts have {kb.scheme_names:,} names. "
         f"Encoder {kb.encoder} ({kb.encoder_fingerprint}), index {kb.index}, "
-        f"rerank {evaluation.options.rerank}.{_partial(evaluation)}"
+        f"rerank {evaluation.options.rerank}.{_skipped(evaluation)}{_partial(evaluation)}"
     )
+
+
+def _skipped(evaluation: Evaluation) -> str:
+    counts = [f"{n:,} because {reason}" for reason, n in sorted(evaluation.skipped.items())]
+    return f" Mentions skipped: {'; '.join(counts)}." if counts else ""
 
 
 def _partial(evaluation: Evaluation) -> str:
     """Says where files hold more or fewer rows than those published: scores then mislead."""
-    published = evaluation.dataset.examples
     everything = next(each for each in evaluation.scores if each.subset.key == "all")
-    rows = {language: each.rows for language, each in everything.languages.items()}
     differ = [
-        f"{lang} {n:,} of {published[lang]:,}" for lang, n in rows.items() if n != published[lang]
+        f"{group} {everything.groups[group].rows:,} of {published:,}"
+        for group, published in evaluation.dataset.groups.items()
+        if published is not None
+        and group in everything.groups
+        and everything.groups[group].rows != published
     ]
     return f" Not the published rows: {', '.join(differ)}." if differ else ""
 
 
 def _layout(evaluation: Evaluation) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
     """The columns' names, and for each subset its title and rows (name, then cells)."""
-    header = [*evaluation.scores[0].languages, "macro", "micro"]
+    header = [*evaluation.scores[0].groups, "macro", "micro"]
     return header, [(each.subset.title, _rows(each, evaluation)) for each in evaluation.scores]
 
 
 def _rows(scores: SubsetScores, evaluation: Evaluation) -> list[list[str]]:
-    columns = [*scores.languages.values(), scores.macro, scores.micro]
+    columns = [*scores.groups.values(), scores.macro, scores.micro]
     rows = [
         ["rows", *(str(column.rows) for column in columns)],
         ["in release", *(str(column.reachable) for column in columns)],
