@@ -19,6 +19,10 @@ check_faiss()
 
 import faiss  # noqa: E402  (only once it is known to be whole)
 
+# Exact search as a matrix product whatever the batch: five times faster than FAISS's own loops for
+# 64 mentions among 93,000 names, and no slower for one.
+faiss.cvar.distance_compute_blas_threshold = 1
+
 INDEX_FILE = "index.faiss"
 EXACT_UP_TO = 250_000
 """Texts up to which every vector is compared: some 10 ms a mention on one core."""
