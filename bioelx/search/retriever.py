@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-import numpy as np
-import numpy.typing as npt
 
 from bioelx.kb import KnowledgeBase
 from bioelx.search.index import Float32, NameIndex
@@ -65,43 +62,44 @@ class Retriever:
         while pending:
             neighbours = self._index.search(vectors[pending], names, allowed)
             for row, query in enumerate(pending):
-                found[query] = self._pool(
-                    keys[query],
-                    neighbours.texts[row],
-                    neighbours.scores[row],
-                    languages[query],
-                    types,
-                )
+                texts, scores = neighbours.texts[row].tolist(), neighbours.scores[row].tolist()
+                scored = {t: s for t, s in zip(texts, scores, strict=True) if t >= 0}
+                exact = self._kb.text_id(keys[query])
+                found[query] = pool(self._kb, scored, exact, languages[query], types)
             pending = [query for query in pending if len(found[query]) < top_k]
             if names >= min(reachable, _MAX_NAMES):
                 break
             names = min(names * 4, _MAX_NAMES)
         return [hits[:top_k] for hits in found]
 
-    def _pool(
-        self,
-        key: str,
-        texts: npt.NDArray[np.int64],
-        scores: Float32,
-        language: str,
-        types: tuple[str, ...],
-    ) -> list[Hit]:
-        scored = {int(text): float(s) for text, s in zip(texts, scores, strict=True) if text >= 0}
-        exact = self._kb.text_id(key)
-        if exact is not None:
-            scored[exact] = 1.0
-        wanted = sum(1 << TYPES.index(t) for t in types)
-        best: dict[int, tuple[tuple[bool, float, bool, int], Hit]] = {}
-        for text, score in scored.items():
-            for name_row in self._kb.name_rows(text):
-                concept_row = int(self._kb.name_concept[name_row])
-                if types and not self._kb.concept_types[concept_row] & wanted:
-                    continue
-                # Exactness before the score: texts of unknown characters share one vector.
-                order = (text != exact, -score, *self._kb.preference(name_row, language))
-                if concept_row not in best or order < best[concept_row][0]:
-                    hit = Hit(concept_row, name_row, min(score, 1.0), text == exact)
-                    best[concept_row] = (order, hit)
-        names = self._kb.names_per_concept
-        ranked = sorted(best.items(), key=lambda item: (item[1][0], -names[item[0]], item[0]))
-        return [hit for _, (_, hit) in ranked]
+
+def pool(
+    kb: KnowledgeBase,
+    scored: Mapping[int, float],
+    exact: int | None,
+    language: str,
+    types: tuple[str, ...] = (),
+) -> list[Hit]:
+    """Pools texts to the concepts that they name, best first (see `Retriever.retrieve`).
+
+    Args:
+        scored: the cosine of the mention with each text found.
+        exact: the text equal to the mention, found or not; it scores 1.
+    """
+    if exact is not None:
+        scored = {**scored, exact: 1.0}
+    wanted = sum(1 << TYPES.index(t) for t in types)
+    best: dict[int, tuple[tuple[bool, float, bool, int], Hit]] = {}
+    for text, score in scored.items():
+        for name_row in kb.name_rows(text):
+            concept_row = int(kb.name_concept[name_row])
+            if types and not kb.concept_types[concept_row] & wanted:
+                continue
+            # Exactness before the score: texts of unknown characters share one vector.
+            order = (text != exact, -score, *kb.preference(name_row, language))
+            if concept_row not in best or order < best[concept_row][0]:
+                hit = Hit(concept_row, name_row, min(score, 1.0), text == exact)
+                best[concept_row] = (order, hit)
+    names = kb.names_per_concept
+    ranked = sorted(best.items(), key=lambda item: (item[1][0], -names[item[0]], item[0]))
+    return [hit for _, (_, hit) in ranked]

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from bioelx.confidence import CONSIDERED, ConfidenceModel, features_of
 from bioelx.kb import KnowledgeBase
 from bioelx.search.index import NameIndex
+from bioelx.search.retriever import pool
 
 _MENTIONS = 6000
 _NEIGHBOURS = 128
@@ -56,18 +57,11 @@ def _simulate(
     for row, name_row in enumerate(sample):
         truth, own_text = int(kb.name_concept[name_row]), int(kb.name_text[name_row])
         exact, nil = draws[row] < _SHARE_EXACT, draws[row] > 1 - _SHARE_NIL
-        best: dict[int, tuple[float, bool]] = {}
-        for text, score in zip(found.texts[row], found.scores[row], strict=True):
-            if text < 0 or (text == own_text and not exact):
-                continue
-            for other in kb.name_rows(int(text)):
-                concept = int(kb.name_concept[other])
-                if not (nil and concept == truth):
-                    best.setdefault(concept, (min(float(score), 1.0), text == own_text))
-        top = list(best.items())[:CONSIDERED]
-        if top:
-            scores, exacts = zip(*(value for _, value in top), strict=True)
-            yield (
-                [f.values() for f in features_of(scores, exacts)],
-                [concept == truth for concept, _ in top],
-            )
+        scored = dict(zip(found.texts[row].tolist(), found.scores[row].tolist(), strict=True))
+        for absent in (-1, own_text):
+            scored.pop(absent, None)
+        language = kb.name(int(name_row)).lang
+        hits = pool(kb, scored, own_text if exact else None, language)
+        hits = [hit for hit in hits if not (nil and hit.concept_row == truth)][:CONSIDERED]
+        features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
+        yield [f.values() for f in features], [hit.concept_row == truth for hit in hits]
