@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bioelx.errors import FileError, NotFoundError
-from bioelx_eval.cli import _groups as groups_of
 from bioelx_eval.cli import app
+from bioelx_eval.cli.options import groups_named
 from bioelx_eval.datasets import DATASETS
 
 ROWS = {
@@ -228,8 +228,8 @@ def test_what_is_skipped_is_reported(release: Path, tmp_path: Path) -> None:
 
 def test_a_word_names_all_groups_that_have_it(tmp_path: Path) -> None:
     mantra = DATASETS["mantra"]
-    assert groups_of(mantra, ["de"]) == ["EMEA de", "Patents de", "Medline de"]
-    assert groups_of(mantra, ["Patents", "EMEA de", "Patents de"]) == [
+    assert groups_named(mantra, ["de"]) == ["EMEA de", "Patents de", "Medline de"]
+    assert groups_named(mantra, ["Patents", "EMEA de", "Patents de"]) == [
         "Patents en",
         "Patents de",
         "Patents fr",
