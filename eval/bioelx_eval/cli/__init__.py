@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from bioelx_eval.cli.compare import compare
 from bioelx_eval.cli.list import list_datasets
 from bioelx_eval.cli.run import run
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(compare)
 app.command("list")(list_datasets)
 
 __all__ = ["app"]
