@@ -26,6 +26,7 @@ COLOURS = ("#1f5fbf", "#d9822b", "#1b7f4b", "#7d4bb3", "#b3261e", "#4a5568")
 _STYLE: Any = {
     "svg.hashsalt": "bioelx",  # the same figure gives the same ids
     "svg.fonttype": "none",
+    "figure.constrained_layout.use": True,
     "font.family": "sans-serif",
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -79,7 +80,7 @@ def svg(figure: Figure, title: str = "") -> Markup:
     stream = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with plot_style():
-        figure.savefig(stream, format="svg", bbox_inches="tight", metadata=nothing)
+        figure.savefig(stream, format="svg", metadata=nothing)
     text = _GROUP_ID.sub("<g", _PROLOGUE.sub("", stream.getvalue()))
     # Ids are unique in a figure only; those of several on a page must not meet.
     own = hashlib.sha256(text.encode()).hexdigest()[:8]
