@@ -88,7 +88,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(
     write_xlbel_in: Callable[..., Path], release: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
@@ -101,7 +101,7 @@ def run(
     return read_run(folder / "out" / release.name / "xlbel")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def several(run: Run) -> Iterator[list[Run]]:
     """The run, the same on another dataset, and the same of another release, both ill named."""
     groups = {"en": None, ILL_NAMED: None}
@@ -115,12 +115,12 @@ def several(run: Run) -> Iterator[list[Run]]:
         yield [run, elsewhere, another(run, ILL_NAMED)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page_of_one(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return written([run], tmp_path_factory.mktemp("one"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page_of_several(several: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Page:
     return written(several, tmp_path_factory.mktemp("several"))
 
@@ -230,7 +230,9 @@ def test_all_errors_are_listed_with_their_candidates(run: Run, page_of_one: Page
         assert confidence == pytest.approx(row["confidence"], abs=5e-4)
         links = [row["link"]] if row["link"] else []
         assert [data["concepts"][each][0] for each in linked] == links
-        assert [data["concepts"][each][0] for each in gold] == row["gold_concepts"]
+        assert [data["concepts"][each][:2] for each in gold] == [
+            list(each) for each in zip(row["gold_concepts"], row["gold_labels"], strict=True)
+        ]
         assert any(each[-1] for each in candidates) == (row["rank"] is not None)
         for rank, (shown, candidate) in enumerate(zip(candidates, row["candidates"]), start=1):  # noqa: B905  (more candidates than are shown)
             assert shown[:2] == [candidate["part"], rank]

@@ -23,8 +23,6 @@ CANDIDATES = 5
 
 KINDS = tuple(ERROR_KINDS)
 Row = Mapping[str, Any]
-Described = tuple[str, str, str]
-"""A concept's id, label and types; the latter two are empty where they are not known."""
 
 
 class Positions:
@@ -47,7 +45,7 @@ class Tables:
     examples: Positions = field(default_factory=Positions)
     """(id, group, language, mention, before, after, gold ids)"""
     concepts: Positions = field(default_factory=Positions)
-    """`Described`"""
+    """(id, label, types or none)"""
     names: Positions = field(default_factory=Positions)
     """(text, language, source)"""
 
@@ -59,12 +57,11 @@ def pack_errors(shown: SideBySide, limits: Sequence[int]) -> dict[str, Any]:
     for answers, limit in zip(shown.answers, limits, strict=True):
         kept = choose(answers.predictions["error"], limit)
         rows = answers.predictions.take(kept).to_pylist()
-        described = _describe(answers.predictions, rows)
         runs.append(
             {
                 "label": answers.label,
                 "total": answers.errors().total(),
-                "errors": [_pack(row, described, tables) for row in rows],
+                "errors": [_pack(row, tables) for row in rows],
             }
         )
     return {
@@ -100,23 +97,10 @@ def choose(errors: pa.ChunkedArray, limit: int) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
-def _describe(predictions: pa.Table, rows: Sequence[Row]) -> dict[str, Described]:
-    """The gold concepts of these rows, as far as the run's candidates tell of them."""
-    wanted = {concept for row in rows for concept in row["gold_concepts"]}
-    candidates = pc.list_flatten(predictions["candidates"]).combine_chunks()
-    held = pc.is_in(candidates.field("concept_id"), pa.array(sorted(wanted), pa.string()))
-    found = candidates.filter(held)
-    described: dict[str, Described] = {}
-    for concept, label, types in zip(
-        *(found.field(name).to_pylist() for name in ("concept_id", "label", "types")), strict=True
-    ):
-        described.setdefault(concept, (concept, label, ", ".join(types)))
-    return described
-
-
-def _pack(row: Row, described: Mapping[str, Described], tables: Tables) -> list[Any]:
+def _pack(row: Row, tables: Tables) -> list[Any]:
     """[example, kind, confidence, linked concepts, gold concepts, their types, candidates]"""
     texts = (row[name] for name in ("id", "group", "language", "mention", "before", "after"))
+    gold = zip(row["gold_concepts"], row["gold_labels"], strict=True)
     own = {each["concept_id"]: _described(each) for each in row["candidates"]}
     linked = row["link"].split("|") if row["link"] else []
     return [
@@ -124,7 +108,7 @@ def _pack(row: Row, described: Mapping[str, Described], tables: Tables) -> list[
         KINDS.index(row["error"]),
         round(row["confidence"], 3),
         [tables.concepts[own.get(link, (link, "", ""))] for link in linked],
-        [tables.concepts[described.get(gold, (gold, "", ""))] for gold in row["gold_concepts"]],
+        [tables.concepts[concept, label, ""] for concept, label in gold],
         ", ".join(row["gold_types"]),
         [_pack_candidate(*each, tables) for each in _shown_candidates(row["candidates"])],
     ]
@@ -157,5 +141,5 @@ def _pack_candidate(rank: int, candidate: Row, tables: Tables) -> list[Any]:
     ]
 
 
-def _described(candidate: Row) -> Described:
+def _described(candidate: Row) -> tuple[str, str, str]:
     return candidate["concept_id"], candidate["label"], ", ".join(candidate["types"])

@@ -130,8 +130,7 @@ function gold(error) {
   if (!error.curies.length) return ["NIL"];
   const ids = listed(error.curies.map(curie));
   if (!error.gold.length) return [...ids, element("span", { class: "soft" }, ", not in the release")];
-  const types = error.gold.some((each) => each[2]) ? null
-    : element("span", { class: "soft" }, ` ${error.types}`);
+  const types = element("span", { class: "soft" }, ` ${error.types}`);
   return [...ids, element("br"), ...listed(error.gold.map(concept)), types];
 }
 
