@@ -134,6 +134,12 @@ class PullFolder:
         _settle(draft, path)
         return len(rows)
 
+    def count(self) -> int:
+        """How many items the parts hold."""
+        return sum(
+            pq.read_metadata(self._work / f"{part}.parquet").num_rows for part in self.parts()
+        )
+
     def classes(self) -> list[int]:
         """The distinct QIDs that are classes of some item of the parts, ascending."""
         found: set[int] = set()
