@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -275,6 +276,18 @@ def read_items(path: Path) -> Iterator[tuple[Item, tuple[str, ...]]]:
         raise FileError(path, "no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise FileError(path, f"not a whole Parquet file ({error})") from None
+
+
+def names_by_language(path: Path) -> Counter[str]:
+    """How many names a `records.parquet` holds in each language."""
+    found: Counter[str] = Counter()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["names.list.element.lang"]):
+            languages = pc.list_flatten(batch["names"]).field("lang")
+            found.update(
+                {row["values"]: row["counts"] for row in languages.value_counts().to_pylist()}
+            )
+    return found
 
 
 def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
