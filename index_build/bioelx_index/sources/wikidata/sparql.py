@@ -97,7 +97,7 @@ def pull(
         listed = _list_groups(ask, selection, unfinished, stages)
         qids = _union(listed.values())
         todo = _todo(qids, unfinished.parts())
-        done = len(qids) - sum(map(len, todo))
+        done = len(qids) - len(todo)
         if done:
             began = f"{started:%Y-%m-%d %H:%M} UTC"
             stages.console.print(
@@ -146,15 +146,13 @@ def _list_groups(
     return listed
 
 
-def _todo(qids: Qids, parts: Iterable[str]) -> list[Qids]:
-    """The runs of QIDs that no part is about."""
+def _todo(qids: Qids, parts: Iterable[str]) -> Qids:
+    """The QIDs that no part is about."""
     todo = np.ones(len(qids), bool)
     for part in parts:
         first, last = map(int, part.removeprefix("page-").split("-"))
         todo[np.searchsorted(qids, first) : np.searchsorted(qids, last, side="right")] = False
-    borders = np.flatnonzero(todo[1:] != todo[:-1]) + 1
-    runs = zip(np.split(qids, borders), np.split(todo, borders), strict=True)
-    return [run for run, wanted in runs if wanted.all()]
+    return qids[todo]
 
 
 def _effort(before: Mapping[str, float], ask: Endpoint) -> dict[str, float]:
@@ -204,7 +202,7 @@ def fetch(
     Raises:
         SourceError: as `Endpoint`.
     """
-    portions = Portions([_union([np.asarray(qids, np.int64)])], page_size)
+    portions = Portions(_union([np.asarray(qids, np.int64)]), page_size)
     found = (item for _, items in _pages(ask, portions, selection) for item in items)
     return sorted(found, key=lambda item: item.qid)
 
@@ -236,7 +234,7 @@ def _targets(ask: Endpoint, qids: Collection[int], predicate: str) -> dict[int, 
                 found[_number(row["item"])].add(other)
         return found
 
-    portions = Portions([np.unique(np.fromiter(qids, np.int64))], PAGE_SIZE)
+    portions = Portions(_union([np.fromiter(qids, np.int64)]), PAGE_SIZE)
     answers = in_portions(ask, portions, question, read)
     return {qid: sorted(others) for _, found in answers for qid, others in found.items()}
 
