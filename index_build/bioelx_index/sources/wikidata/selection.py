@@ -7,16 +7,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+import langcodes
 import orjson
 
 from bioelx.errors import BioelxError
 from bioelx_index.sources.wikidata.vocabulary import (
     CLASSIFICATIONS,
     COMMON_NAME,
+    EVERY_LANGUAGE,
     IDENTIFIERS,
     INSTANCE_OF,
+    LANGUAGES,
     MESH_TERM,
     SUBCLASS_OF,
+    language_of,
 )
 
 OPTIONAL = ("cas", "ncbigene", "ncbitaxon", "uniprot")
@@ -59,10 +63,11 @@ class Selection:
         Args:
             schemes: what else selects: a scheme (`ncbitaxon`) or a property of one's own (`P1234`).
             trees: QIDs.
+            languages: of names, BCP 47 or Wikidata's codes.
             defaults: whether the properties that select by default still do.
 
         Raises:
-            BioelxError: a value is neither; it is named.
+            BioelxError: a value is not what it should be; it is named.
         """
         properties = [*_DEFAULT] if defaults else []
         for scheme in schemes:
@@ -78,7 +83,11 @@ class Selection:
                 raise BioelxError(f"tree {tree!r}: not the id of an item (Q12136)")
         if not properties and not trees:
             raise BioelxError("nothing is selected: name a scheme or a tree")
-        return cls(tuple(dict.fromkeys(properties)), trees, tuple(dict.fromkeys(languages)))
+        tags = [language_of(language) for language in languages]
+        for tag in tags:
+            if not langcodes.tag_is_valid(tag):
+                raise BioelxError(f"language {tag!r}: not a BCP 47 tag, such as de or zh-Hant")
+        return cls(tuple(dict.fromkeys(properties)), trees, tuple(dict.fromkeys(tags)))
 
     @property
     def fingerprint(self) -> str:
@@ -86,10 +95,18 @@ class Selection:
         return hashlib.sha256(orjson.dumps(asdict(self))).hexdigest()[:16]
 
     def speaks(self, language: str) -> bool:
-        """Whether names in this language (BCP 47) are kept."""
-        if not self.languages:
+        """Whether names in this language (BCP 47) are kept; those for every language always are."""
+        if not self.languages or language == EVERY_LANGUAGE:
             return True
         return any(language == each or language.startswith(f"{each}-") for each in self.languages)
+
+    def ranges(self) -> tuple[str, ...]:
+        """Language ranges, as SPARQL's LANGMATCHES takes them, that hold all of Wikidata's codes of
+        languages whose names are kept, and perhaps more. Empty if all are."""
+        if not self.languages:
+            return ()
+        spelt = (code for code, tag in LANGUAGES.items() if self.speaks(tag))
+        return tuple(dict.fromkeys((*self.languages, EVERY_LANGUAGE, *sorted(spelt))))
 
     def groups(self) -> dict[str, str]:
         """The ways to belong as SPARQL groups over ``?item``, each under a name for reports."""

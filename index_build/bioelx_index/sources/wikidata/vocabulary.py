@@ -43,9 +43,10 @@ COMMON_NAME = "P1843"  # of a taxon
 
 ENTITY = "http://www.wikidata.org/entity/"
 
-# Wikidata's codes, in lower case, that are not the BCP 47 tag of their language; both the codes of
-# its JSON and those that its RDF puts in their place.
-_LANGUAGES = {
+EVERY_LANGUAGE = "mul"
+"""Of a name that is the same in all languages that have none of their own."""
+
+LANGUAGES = {
     "als": "gsw",
     "bat-smg": "sgs",
     "be-x-old": "be-tarask",
@@ -72,13 +73,15 @@ _LANGUAGES = {
     "zh-tw": "zh-Hant-TW",
     "zh-yue": "yue",
 }
+"""Wikidata's codes, in lower case, that are not the BCP 47 tag of their language; both the codes of
+its JSON and those that its RDF puts in their place."""
 
 
 @cache
 def language_of(code: str) -> str:
     """The BCP 47 tag of one of Wikidata's language codes, as its case rules write it."""
     code = code.replace("_", "-").lower()
-    if known := _LANGUAGES.get(code):
+    if known := LANGUAGES.get(code):
         return known
     first, *rest = code.split("-")
     singleton = False
