@@ -1,20 +1,26 @@
-"""A stream of page changes like Wikimedia's, on the loopback."""
+"""A small Wikidata that changes: a real SPARQL server that holds what is written to it, and a
+stream of page changes like Wikimedia's; both on the loopback."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from bioelx_index.endpoint import _find_oxigraph, free_port
 
 AGENT = "bioelx-tests/1.0 (tests)"
 TOPICS = ("eqiad.mediawiki.page_change.v1", "codfw.mediawiki.page_change.v1")
@@ -236,3 +242,123 @@ def _serving(stream: FakeEventStream) -> Iterator[FakeEventStream]:
 def event_stream() -> Iterator[FakeEventStream]:
     with _serving(FakeEventStream()) as stream:
         yield stream
+
+
+LONG_AGO = datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
+DISEASE = 12136
+
+
+@dataclass(frozen=True)
+class Entity:
+    """What is said of an item."""
+
+    label: str
+    mesh: str = ""
+    instance_of: tuple[int, ...] = ()
+    subclass_of: tuple[int, ...] = ()
+    german: str = ""
+    modified: datetime = LONG_AGO
+
+    def triples(self, qid: int) -> Iterator[str]:
+        item = f"<http://www.wikidata.org/entity/Q{qid}>"
+        about = {
+            "http://www.w3.org/2000/01/rdf-schema#label": [f'"{self.label}"@en'],
+            "http://www.w3.org/2004/02/skos/core#altLabel": [f'"{self.german}"@de'],
+            "http://www.wikidata.org/prop/direct/P486": [f'"{self.mesh}"'],
+            "http://schema.org/dateModified": [
+                f'"{self.modified:%Y-%m-%dT%H:%M:%SZ}"^^<http://www.w3.org/2001/XMLSchema#dateTime>'
+            ],
+        }
+        for predicate, terms in about.items():
+            yield from (f"{item} <{predicate}> {term} ." for term in terms if term[:2] != '""')
+        for prop, classes in (("P31", self.instance_of), ("P279", self.subclass_of)):
+            for each in classes:
+                yield (
+                    f"{item} <http://www.wikidata.org/prop/direct/{prop}> "
+                    f"<http://www.wikidata.org/entity/Q{each}> ."
+                )
+
+
+@dataclass
+class World:
+    """Wikidata in small: items and redirects. Every change is told by the stream; the SPARQL
+    server knows it once `publish` is called."""
+
+    url: str
+    stream: FakeEventStream
+    items: dict[int, Entity] = field(default_factory=dict)
+    redirects: dict[int, int] = field(default_factory=dict)
+
+    last: datetime = LONG_AGO
+
+    def _now(self) -> datetime:
+        """Later than before, by a millisecond at least."""
+        self.last = max(datetime.now(UTC), self.last + timedelta(milliseconds=1))
+        return self.last
+
+    def create(self, qid: int, label: str, **said: Any) -> None:
+        now = self._now()
+        self.items[qid] = Entity(label, modified=now.replace(microsecond=0), **said)
+        self.stream.publish("create", f"Q{qid}", now)
+
+    def edit(self, qid: int, **said: Any) -> None:
+        now, entity = self._now(), self.items[qid]
+        # People do not edit an item twice a second, as tests do.
+        at = max(now.replace(microsecond=0), entity.modified + timedelta(seconds=1))
+        self.items[qid] = replace(entity, modified=at, **said)
+        self.stream.publish("edit", f"Q{qid}", now, revised=at)
+
+    def merge(self, qid: int, into: int) -> None:
+        moved = self.items.pop(qid)
+        self.edit(into, german=f"{moved.label} (merged)")
+        self.redirects[qid] = into
+        self.stream.publish("edit", f"Q{qid}", self._now(), redirect=f"Q{into}")
+
+    def delete(self, qid: int) -> Entity | None:
+        self.redirects.pop(qid, None)
+        self.stream.publish("delete", f"Q{qid}", self._now())
+        return self.items.pop(qid, None)
+
+    def restore(self, qid: int, entity: Entity) -> None:
+        self.redirects.pop(qid, None)
+        self.items[qid] = entity
+        self.stream.publish("undelete", f"Q{qid}", self._now(), revised=entity.modified)
+
+    def publish(self) -> None:
+        """Lets the SPARQL server know."""
+        triples = [t for qid, entity in self.items.items() for t in entity.triples(qid)]
+        same = "http://www.w3.org/2002/07/owl#sameAs"
+        wd = "http://www.wikidata.org/entity/Q"
+        triples += [f"<{wd}{qid}> <{same}> <{wd}{to}> ." for qid, to in self.redirects.items()]
+        update = "CLEAR ALL ; INSERT DATA { " + "\n".join(triples) + " }"
+        request = urllib.request.Request(
+            self.url.replace("/query", "/update"),
+            update.encode(),
+            {"Content-Type": "application/sparql-update"},
+        )
+        urllib.request.urlopen(request, timeout=30).read()
+
+
+@pytest.fixture(scope="session")
+def sparql_server() -> Iterator[str]:
+    """A real oxigraph server that can be written to, with nothing in it."""
+    address = f"127.0.0.1:{free_port()}"
+    with subprocess.Popen(
+        [_find_oxigraph(), "serve", "--bind", address],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        url = f"http://{address}/query"
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{url}?query=ASK%7B%7D", timeout=5).read()
+                break
+            except urllib.error.URLError:
+                time.sleep(0.05)
+        yield url
+        server.terminate()
+
+
+@pytest.fixture
+def world(sparql_server: str, event_stream: FakeEventStream) -> World:
+    return World(sparql_server, event_stream)

@@ -23,6 +23,7 @@ import orjson
 
 from bioelx.errors import SourceError
 from bioelx.release.manifest import utc_now
+from bioelx_index.sources.wikidata.endpoint import check_caller, retry_after
 
 STREAM = "https://stream.wikimedia.org/v2/stream/mediawiki.page_change.v1"
 WINDOW = timedelta(days=7)
@@ -31,14 +32,12 @@ WINDOW = timedelta(days=7)
 _WIKI = "wikidatawiki"
 _ITEM = re.compile(r"Q([1-9]\d*)")
 _REWIND = timedelta(seconds=10)
-"""How far before the last event reading goes on. An id speaks of the millisecond after its event,
-and there may be two events to a millisecond; what comes twice does no harm."""
+"""How far before the last event reading goes on in topics that the reader has seen nothing of."""
 _GAP = timedelta(hours=2)
 """Between two events that follow each other there is never so much: each topic gets a trial event
 (a canary) every hour."""
 _ATTEMPTS = 8
 _PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 120.0
 _CONNECT_SECONDS = 30.0
 _TEMPORARY = {408, 425, 429}
 _TOLERATED = 100, 0.01  # events that are no page changes: so many, and such a share of all
@@ -96,6 +95,9 @@ class Stream:
     """Seconds in which nothing old comes, after which the end counts as reached: of several topics
     one may come to the present before the others."""
 
+    def __post_init__(self) -> None:
+        check_caller(self.url, self.user_agent)
+
     def follow(self, start: Position, until: datetime) -> Iterator[Event]:
         """Yields the events from `start` on, and ends when none before `until` is left.
 
@@ -115,29 +117,29 @@ class Stream:
         position, count, strange, failures = start, 0, 0, 0
         settled = _Settled(until, self.settle)
         while not settled:
-            pause, problem, progress = _PAUSE_SECONDS * 2**failures, "the connection ended", False
+            problem, rest, begin, first = "the connection ended", 0.0, position, True
             try:
-                for message in self._connect(client, position):
+                for message in self._connect(client, begin):
                     event = _read(message, position)
                     count, strange = count + 1, strange + (not event.readable)
                     self._check_readable(strange, count)
-                    if event.readable and not progress:
+                    if event.readable and first:
                         self._check_gap(position.at, event.sent)
-                        progress = True
+                        first = False
                     position = event.position
                     yield event
                     if event.readable and settled.after(event.sent):
                         return
             except _Interrupted as error:
-                problem, pause = str(error), error.pause or pause
-            failures = 0 if progress else failures + 1
+                problem, rest = str(error), error.pause
+            failures = 0 if position != begin else failures + 1
             if failures >= _ATTEMPTS:
                 raise SourceError(
                     f"{self.url}: failed {_ATTEMPTS} times, last with: {problem}; read up to "
                     f"{position.at:%Y-%m-%d %H:%M:%S} UTC"
                 )
             if not settled:
-                time.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+                time.sleep(max(rest, _PAUSE_SECONDS * 2**failures))
 
     def check(self, start: Position) -> None:
         """Raises the error that `follow` raises where `start` is too long ago."""
@@ -170,7 +172,7 @@ class Stream:
         begin = position.at - _REWIND
         headers = {}
         if position.event_id:
-            headers["Last-Event-ID"] = rewound(position.event_id, begin)
+            headers["Last-Event-ID"] = resumed(position.event_id, begin)
         since = begin.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         with (
             _interruptions(),
@@ -188,16 +190,16 @@ class Stream:
         if status < 300:
             return
         if status >= 500 or status in _TEMPORARY:
-            wait = response.headers.get("Retry-After", "")
-            raise _Interrupted(f"HTTP {status}", float(wait) if wait.isdigit() else None)
+            wait, date = (response.headers.get(name, "") for name in ("Retry-After", "Date"))
+            raise _Interrupted(f"HTTP {status}", retry_after(wait, date))
         response.read()
         raise SourceError(f"{self.url}: HTTP {status}: {response.text.strip()[:300]}")
 
 
 class _Interrupted(Exception):  # noqa: N818  (it goes on)
-    """A connection ended in a way that is worth another try, after `pause` seconds if it is set."""
+    """A connection ended in a way that is worth another try, after `pause` seconds at least."""
 
-    def __init__(self, problem: str, pause: float | None = None) -> None:
+    def __init__(self, problem: str, pause: float = 0.0) -> None:
         super().__init__(problem)
         self.pause = pause
 
@@ -232,29 +234,30 @@ def _interruptions() -> Iterator[None]:
         raise _Interrupted(str(error) or type(error).__name__) from None
 
 
-def rewound(event_id: str, begin: datetime) -> str:
-    """An event's id that goes on from `begin` at the latest in every topic it names.
+def resumed(event_id: str, begin: datetime) -> str:
+    """What an event's id must be turned into so that nothing is lost after it.
 
-    Topics that the reader has seen nothing of stand in an id as "from now on" (offset -1), and so
-    would lose what comes to them before the next connection.
+    Topics that the reader has seen nothing of stand in an id as "from now on" (offset -1), and
+    would lose what comes to them before the next connection: they begin at `begin`. For the others
+    an id names the millisecond after its event, though more events may be of the same one: that is
+    read again.
     """
     try:
         topics = orjson.loads(event_id)
         if not isinstance(topics, list):
             return event_id
-        return orjson.dumps([_rewound(topic, begin) for topic in topics]).decode()
+        return orjson.dumps([_resumed(topic, begin) for topic in topics]).decode()
     except (TypeError, AttributeError, KeyError, ValueError):
         return event_id  # another kind of server's
 
 
-def _rewound(topic: dict[str, Any], begin: datetime) -> dict[str, Any]:
+def _resumed(topic: dict[str, Any], begin: datetime) -> dict[str, Any]:
     rest = {name: value for name, value in topic.items() if name not in ("timestamp", "offset")}
-    moment = int(begin.timestamp() * 1000)
     if "timestamp" in topic:
-        return {**rest, "timestamp": min(topic["timestamp"], moment)}
+        return {**rest, "timestamp": topic["timestamp"] - 1}
     if topic["offset"] >= 0:
         return topic
-    return {**rest, "timestamp": moment}
+    return {**rest, "timestamp": int(begin.timestamp() * 1000)}
 
 
 def _read(message: httpx2.ServerSentEvent, position: Position) -> Event:

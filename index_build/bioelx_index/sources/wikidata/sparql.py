@@ -44,6 +44,10 @@ _LONGEST_QID = 12  # digits
 _ASKED_TWICE = 5  # times that a range is listed and counted, until both agree
 _TRIES = 3  # of a list or count, before its range is narrowed
 _CLASSES_AT_ONCE = 1_000
+_DATES_AT_ONCE = 2_000
+
+NEVER = -1
+"""In place of a date that there is not."""
 
 _LABELS = ("rdfs:label", "skos:altLabel", f"wdt:{COMMON_NAME}")
 _NAME_KINDS = {
@@ -325,24 +329,65 @@ def redirects(ask: Endpoint, qids: Collection[int]) -> dict[int, int]:
 
 def _related(ask: Endpoint, qids: Collection[int], predicate: str) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
-    portions = Portions([np.unique(np.fromiter(qids, np.int64))], _CLASSES_AT_ONCE)
+    for rows in _answers(
+        ask,
+        qids,
+        _CLASSES_AT_ONCE,
+        lambda values: f"SELECT ?item ?other WHERE {{ {values} ?item {predicate} ?other }}",
+    ):
+        for row in rows:
+            others = found.setdefault(_qid(row["item"]["value"]), [])
+            others.extend(_qids([row["other"]["value"]]))
+    return {qid: sorted(set(others)) for qid, others in found.items() if others}
+
+
+# When items were modified
+
+
+def last_modified(ask: Endpoint, qids: Collection[int]) -> Qids:
+    """When each of the items was last modified, in seconds since 1970, in the order of `qids`;
+    `NEVER` for those that are not there, or have no date.
+
+    Raises:
+        SourceError: as `Endpoint`.
+    """
+    dates: dict[int, int] = {}
+    for rows in _answers(ask, qids, _DATES_AT_ONCE, _dates_question):
+        for row in rows:
+            if date := _date(row["date"]["value"]):
+                qid, seconds = _qid(row["item"]["value"]), int(date.timestamp())
+                dates[qid] = max(seconds, dates.get(qid, NEVER))
+    return np.fromiter((dates.get(int(qid), NEVER) for qid in qids), np.int64, len(qids))
+
+
+def _dates_question(values: str) -> str:
+    return f"""
+        SELECT ?item ?date WHERE {{
+            {{ {values} ?item schema:dateModified ?date }}
+            UNION
+            {{ {values} ?page schema:about ?item ; schema:dateModified ?date }}
+        }}"""
+
+
+def _answers(
+    ask: Endpoint, qids: Collection[int], at_once: int, question: Callable[[str], str]
+) -> Iterator[Rows]:
+    """Asks a question of all items, portion by portion.
+
+    Args:
+        question: what to ask of the items of some VALUES.
+    """
+    portions = Portions([np.unique(np.fromiter(qids, np.int64))], at_once)
     while (portion := portions.take()) is not None:
-        values = " ".join(f"wd:Q{qid}" for qid in portion)
-        query = (
-            f"SELECT ?item ?other WHERE {{ VALUES ?item {{ {values} }} ?item {predicate} ?other }}"
-        )
         try:
-            rows = ask(query, tries=None if len(portion) == 1 else 1)
+            rows = ask(question(_values(portion)), tries=None if len(portion) == 1 else 1)
         except TooMuchAskedError:
             if len(portion) == 1:
                 raise
             portions.too_much(portion)
             continue
         portions.answered()
-        for row in rows:
-            others = found.setdefault(_qid(row["item"]["value"]), [])
-            others.extend(_qids([row["other"]["value"]]))
-    return {qid: sorted(set(others)) for qid, others in found.items() if others}
+        yield rows
 
 
 def _values(qids: Qids) -> str:
