@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioelx.errors import FileError
 from bioelx.release import SourceStamp
 from bioelx.release.manifest import stamp_file
 from bioelx_index.sources import umls
+from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, read_pull
 
 CONFIG_FILE = "sources.toml"
 
@@ -68,6 +69,25 @@ def umls_source(folder: Path) -> SourceConfig:
         snapshot=folder.resolve().parent.name,  # 2026AA/META, as the Metathesaurus unpacks
         licence="UMLS Metathesaurus License: not to be passed on",
         sha256={file: stamp_file(file).sha256 for file in files},
+    )
+
+
+def pulled_source(replaced: SourceConfig, folder: Path) -> SourceConfig:
+    """A finished pull of Wikidata, in place of the source of that name.
+
+    Raises:
+        FileError: the folder holds no finished pull, or its records have changed since.
+    """
+    pull = read_pull(folder)
+    records = folder / RECORDS_FILE
+    if not records.is_file() or stamp_file(records).sha256 != pull.sha256:
+        raise FileError(records, f"is not what {PULL_FILE} says: pull anew")
+    return replace(
+        replaced,
+        reader="pulled",
+        files=(records,),
+        snapshot=f"{pull.route}: {pull.origin}, {pull.started:%Y-%m-%dT%H:%M:%SZ}",
+        sha256={records: pull.sha256},
     )
 
 

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,12 +28,11 @@ from bioelx_index.progress import Stages
 from bioelx_index.sources.wikidata import changes, events
 from bioelx_index.sources.wikidata.base import Base, open_base
 from bioelx_index.sources.wikidata.changes import last_successor, pull_changes
-from bioelx_index.sources.wikidata.classes import types_of_classes
 from bioelx_index.sources.wikidata.endpoint import Endpoint, Manners
 from bioelx_index.sources.wikidata.events import Stream
-from bioelx_index.sources.wikidata.folder import RECORDS_SCHEMA, open_pull
+from bioelx_index.sources.wikidata.folder import RECORDS_SCHEMA
 from bioelx_index.sources.wikidata.selection import Selection
-from bioelx_index.sources.wikidata.sparql import fetch, list_items, superclasses
+from bioelx_index.sources.wikidata.sparql import fetch_pages, pull
 
 AGENT = "bioelx-tests/1.0 (tests)"
 DISEASE, DRUG, TREE = 12136, 12140, 900
@@ -76,17 +75,7 @@ def quiet() -> Stages:
 
 def whole(world: Any, folder: Path) -> Base:
     """A whole pull of the present state."""
-    endpoint = ask(world.url)
-    with open_pull(folder, {"route": "whole"}) as work:
-        assert work
-        work.add_part("all", fetch(endpoint, list_items(endpoint, SELECTION), SELECTION))
-        work.finish(
-            types_of_classes(work.classes(), superclasses(endpoint)),
-            route="sparql",
-            origin=world.url,
-            selection=asdict(SELECTION),
-            started=utc_now(),
-        )
+    pull(world.url, folder, SELECTION, user_agent=AGENT, stages=quiet())
     return open_base(folder)
 
 
@@ -263,11 +252,11 @@ def test_only_what_changed_is_fetched(
 ) -> None:
     asked: list[int] = []
 
-    def spy(ask: Endpoint, qids: list[int], *rest: Any) -> Any:
-        asked.extend(qids)
-        return fetch(ask, qids, *rest)
+    def spy(ask: Endpoint, qids: Any, *rest: Any, **options: Any) -> None:
+        asked.extend(qids.tolist())
+        fetch_pages(ask, qids, *rest, **options)
 
-    monkeypatch.setattr(changes, "fetch", spy)
+    monkeypatch.setattr(changes, "fetch_pages", spy)
     world.edit(7, german="sieben")
     world.edit(960, german="not selected")
     world.create(100, "new", mesh="D000100")
@@ -437,17 +426,17 @@ def test_killed_again_and_again_it_gives_the_same(
     counting_proxy: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(changes, "_FETCHED_AT_ONCE", 3)
     monkeypatch.setattr(changes, "_DATED_AT_ONCE", 20)
     change_much(world)
     world.publish()
-    undisturbed = update(first, route, "undisturbed", url=counting_proxy.url)
+    options = {"url": counting_proxy.url, "page_size": 3}
+    undisturbed = update(first, route, "undisturbed", **options)
     chance, kills = random.Random(7), 0
     while True:
         child = os.fork()
         if child == 0:  # a process of its own, with all that is needed already loaded
             try:
-                update(first, route, "killed", url=counting_proxy.url)
+                update(first, route, "killed", **options)
                 os._exit(0)
             except BaseException:
                 os._exit(1)

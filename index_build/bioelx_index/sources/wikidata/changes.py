@@ -30,11 +30,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from bioelx.release.manifest import utc_now
 from bioelx.types import NAME_KINDS, Name, Status
 from bioelx_index.progress import Stages
 from bioelx_index.sources.wikidata.base import Base
-from bioelx_index.sources.wikidata.classes import types_of_classes
 from bioelx_index.sources.wikidata.endpoint import Endpoint
 from bioelx_index.sources.wikidata.events import Position, State, Stream
 from bioelx_index.sources.wikidata.folder import (
@@ -47,16 +45,20 @@ from bioelx_index.sources.wikidata.folder import (
     read_tables,
 )
 from bioelx_index.sources.wikidata.item import Item
+from bioelx_index.sources.wikidata.listing import Qids
 from bioelx_index.sources.wikidata.news import News, read_news
 from bioelx_index.sources.wikidata.selection import Selection
 from bioelx_index.sources.wikidata.sparql import (
     NEVER,
-    Qids,
-    fetch,
+    PAGE,
+    PAGE_SIZE,
+    begun,
+    effort_of,
+    fetch_pages,
     last_modified,
-    list_group,
+    list_groups,
     redirects,
-    superclasses,
+    types_of_items,
     union,
 )
 
@@ -67,9 +69,7 @@ PATIENCE = 600.0
 _LAG = timedelta(hours=1)
 """How far before an earlier pull its stream is read: so much may its endpoint have been behind."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
-_FETCHED_AT_ONCE = 10_000
 _DATED_AT_ONCE = 50_000
-_FETCHED = "fetched-"
 _BEHIND = "behind"
 
 
@@ -138,6 +138,7 @@ def pull_changes(
     *,
     stream: Stream | None = None,
     patience: float = PATIENCE,
+    page_size: int = PAGE_SIZE,
 ) -> Pull:
     """Makes a pull of the items as they are now from an earlier one and what changed since.
 
@@ -149,6 +150,7 @@ def pull_changes(
         folder: for the new pull.
         stream: where to hear of edits; if None, dates of modification are compared.
         patience: seconds that the endpoint gets to take in what the stream has told.
+        page_size: items in a request, at most.
 
     Raises:
         SourceError: as `Endpoint` and `Stream.follow`; or the folder is in use or another pull's.
@@ -164,25 +166,29 @@ def pull_changes(
     with open_pull(folder, recipe) as work:
         if work is None:
             return read_pull(folder)
-        return _Update(base, work, ask, stages).run(stream, patience)
+        return _Update(base, work, ask, stages, page_size).run(stream, patience)
 
 
 class _Update:
     """One pull of changes at work. Each step notes its result, and a later process takes that."""
 
-    def __init__(self, base: Base, work: PullFolder, ask: Endpoint, stages: Stages) -> None:
+    def __init__(
+        self, base: Base, work: PullFolder, ask: Endpoint, stages: Stages, page_size: int
+    ) -> None:
         self.base, self.work, self.ask, self.stages = base, work, ask, stages
+        self.page_size = page_size
+        self.effort = effort_of(ask, work)
         self.selection = TypeAdapter(Selection).validate_python(base.pull.selection)
         self.known = _read_known(base.records)
         self.active = self.known.qids[self.known.active]
 
     def run(self, stream: Stream | None, patience: float) -> Pull:
-        noted = self._once("started", lambda: utc_now().isoformat())
-        started = datetime.fromisoformat(noted)
+        started = begun(self.work)
         news = self._hear(stream, started) if stream else None
         if news:
             self._wait(news, patience)
-        listed = self._list()
+        groups = list_groups(self.ask, self.selection, self.work, self.stages)
+        listed = union(groups.values())
         wanted = self._wanted(listed, news)
         fetched = self._fetch(wanted)
         now = self._sort(listed, wanted, fetched.qids)
@@ -190,6 +196,7 @@ class _Update:
         self._copy(now.unchanged)
         notes: dict[str, Any] = {
             "base": self.base.pull.sha256,
+            **self.effort(),
             "changes": asdict(self._count(now, fetched, merged, rest)),
         }
         if news:
@@ -239,25 +246,13 @@ class _Update:
         redirected = redirects(self.ask, news.qids[news.states == State.REDIRECT])
         return news.only(_is_late(news, dates, np.fromiter(redirected, np.int64)))
 
-    def _list(self) -> Qids:
-        with self.stages.stage("list") as stage:
-            groups = self.selection.groups().items()
-            listed = union(
-                [
-                    self._numbers(f"listed-{name}", partial(list_group, self.ask, name, group))
-                    for name, group in groups
-                ]
-            )
-            stage.result = f"{len(listed):,} items; {len(self.active):,} before"
-        return listed
-
     def _wanted(self, listed: Qids, news: News | None) -> Qids:
         """What must be fetched: what is new, and what was edited."""
         new = np.setdiff1d(listed, self.active)
         both = np.intersect1d(listed, self.active)
         if news:
-            missed = self.base.pull.notes.get(_BEHIND, [])
-            return np.union1d(new, np.intersect1d(both, np.union1d(news.qids, missed)))
+            missed = np.array(self.base.pull.notes.get(_BEHIND, []), np.int64)
+            return union([new, np.intersect1d(both, union([news.qids, missed]))])
         edited = [new]
         with self.stages.stage("compare", len(both)) as stage:
             for number, part in enumerate(_portions(both, _DATED_AT_ONCE)):
@@ -277,18 +272,19 @@ class _Update:
 
     def _fetch(self, wanted: Qids) -> _Dated:
         """Fetches items; returns those that were there."""
-        done = set(self.work.parts())
-        with self.stages.stage("fetch", len(wanted)) as stage:
-            for number, part in enumerate(_portions(wanted, _FETCHED_AT_ONCE)):
-                name = f"{_FETCHED}{number:05}"
-                if name not in done:
-                    self.work.add_part(name, fetch(self.ask, part.tolist(), self.selection))
-                stage.advance(len(part))
-            stage.result = f"{len(wanted):,} items"
-        tables = [*self.work.read_parts(["qid", "modified"], _FETCHED)]
+        fetch_pages(
+            self.ask,
+            wanted,
+            self.selection,
+            self.work,
+            self.stages,
+            self.effort,
+            page_size=self.page_size,
+        )
+        tables = [*self.work.read_parts(["qid", "modified"], PAGE)]
         if not tables:
             return _Dated(np.empty(0, np.int64), np.empty(0, np.int64))
-        table = pa.concat_tables(tables)
+        table = pa.concat_tables(tables).sort_by("qid")
         return _Dated(table["qid"].to_numpy(), _seconds(table["modified"]))
 
     def _sort(self, listed: Qids, wanted: Qids, fetched: Qids) -> _Sorted:
@@ -374,8 +370,8 @@ class _Update:
         return news.qids[_is_late(news, dates, merged)]
 
     def _finish(self, started: datetime, news: News | None, notes: dict[str, Any]) -> Pull:
-        with self.stages.stage("write") as stage:
-            types = types_of_classes(self.work.classes(), superclasses(self.ask))
+        types = types_of_items(self.ask, self.work, self.stages)
+        with self.stages.stage("records") as stage:
             pull = self.work.finish(
                 types,
                 route=ROUTE,

@@ -135,6 +135,7 @@ class Endpoint:
         self.manners = manners or Manners()
         self.on_wait = on_wait
         self.effort = Effort()
+        self.opened = time.monotonic()
         self._slots = Semaphore(self.manners.at_once)
         self._lock = Lock()
         self._reached = False

@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,9 +123,9 @@ class PullFolder:
 
     # Parts
 
-    def parts(self) -> list[str]:
-        """The names of the finished parts, sorted."""
-        return sorted(path.stem for path in self._work.glob("*.parquet"))
+    def parts(self, prefix: str = "") -> list[str]:
+        """The names of the finished parts, or of those that begin so, sorted."""
+        return sorted(path.stem for path in self._work.glob(f"{prefix}*.parquet"))
 
     def add_part(self, name: str, items: Iterable[Item]) -> int:
         """Keeps items under a name of one's own; returns how many. The part is there whole or not
@@ -146,10 +147,15 @@ class PullFolder:
 
     def read_parts(self, columns: Sequence[str], prefix: str = "") -> Iterator[pa.Table]:
         """Some columns of the parts whose names begin with `prefix`, part by part."""
-        for part in self.parts():
-            if part.startswith(prefix):
-                table = pq.read_table(self._work / f"{part}.parquet", columns=columns)
-                yield _typed(table, columns)
+        for part in self.parts(prefix):
+            table = pq.read_table(self._work / f"{part}.parquet", columns=columns)
+            yield _typed(table, columns)
+
+    def count(self, prefix: str = "") -> int:
+        """How many items the parts hold, or those of them whose names begin so."""
+        return sum(
+            pq.read_metadata(self._work / f"{part}.parquet").num_rows for part in self.parts(prefix)
+        )
 
     def classes(self) -> list[int]:
         """The distinct QIDs that are classes of some item of the parts, ascending."""
@@ -312,6 +318,18 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
 def items_of(table: pa.Table) -> list[Item]:
     """The items of some records."""
     return [_item(row) for row in table.to_pylist()]
+
+
+def names_by_language(path: Path) -> Counter[str]:
+    """How many names a `records.parquet` holds in each language."""
+    found: Counter[str] = Counter()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["names.list.element.lang"]):
+            languages = pc.list_flatten(batch["names"]).field("lang")
+            found.update(
+                {row["values"]: row["counts"] for row in languages.value_counts().to_pylist()}
+            )
+    return found
 
 
 def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:

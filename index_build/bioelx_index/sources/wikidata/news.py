@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from bioelx_index.progress import Advance
 from bioelx_index.sources.wikidata.events import Change, Event, Position, Stream
 from bioelx_index.sources.wikidata.folder import PullFolder
-from bioelx_index.sources.wikidata.sparql import NEVER, Qids
+from bioelx_index.sources.wikidata.listing import Qids
+from bioelx_index.sources.wikidata.sparql import NEVER
 
 _NOTE = "news"
 _EVENTS_AT_ONCE = 100_000

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import langcodes
 import orjson
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
 
-from bioelx.errors import BioelxError
+from bioelx.errors import BioelxError, FileError
 from bioelx_index.sources.wikidata.vocabulary import (
     CLASSIFICATIONS,
     COMMON_NAME,
@@ -57,6 +61,7 @@ class Selection:
         trees: Iterable[str] = (),
         languages: Iterable[str] = (),
         defaults: bool = True,
+        everything: bool = False,
     ) -> Selection:
         """Reads a selection as people write it.
 
@@ -65,6 +70,7 @@ class Selection:
             trees: QIDs.
             languages: of names, BCP 47 or Wikidata's codes.
             defaults: whether the properties that select by default still do.
+            everything: whether all items belong.
 
         Raises:
             BioelxError: a value is not what it should be; it is named.
@@ -81,13 +87,13 @@ class Selection:
         for tree in trees:
             if not _ITEM.fullmatch(tree):
                 raise BioelxError(f"tree {tree!r}: not the id of an item (Q12136)")
-        if not properties and not trees:
+        if not (properties or trees or everything):
             raise BioelxError("nothing is selected: name a scheme or a tree")
         tags = [language_of(language) for language in languages]
         for tag in tags:
             if not langcodes.tag_is_valid(tag):
                 raise BioelxError(f"language {tag!r}: not a BCP 47 tag, such as de or zh-Hant")
-        return cls(tuple(dict.fromkeys(properties)), trees, tuple(dict.fromkeys(tags)))
+        return cls(tuple(dict.fromkeys(properties)), trees, tuple(dict.fromkeys(tags)), everything)
 
     @property
     def fingerprint(self) -> str:
@@ -125,3 +131,38 @@ class Selection:
                 for tree in self.trees
             },
         }
+
+
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
+class SelectionFile:
+    """The `[selection]` of a TOML file: arguments of `Selection.of`."""
+
+    schemes: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    defaults: bool = True
+    everything: bool = False
+
+
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
+class _Document:
+    selection: SelectionFile
+
+
+def read_selection(path: Path) -> SelectionFile:
+    """Reads a selection from a TOML file.
+
+    Raises:
+        FileError: no such file, not TOML, or a key is unknown or has a value of another kind.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return TypeAdapter(_Document).validate_python(raw).selection
+    except FileNotFoundError:
+        raise FileError(path, "no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(path, f"not TOML ({error})") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise FileError(path, f"{where}: {first['msg']}") from None
