@@ -130,7 +130,7 @@ class Endpoint:
         manners: Manners | None = None,
         on_wait: Callable[[float, str], None] | None = None,
     ) -> None:
-        _check(url, user_agent)
+        check_caller(url, user_agent)
         self.url = url
         self.user_agent = user_agent
         self.manners = manners or Manners()
@@ -240,7 +240,7 @@ class Endpoint:
 
     def _refused(self, error: HTTPError) -> Exception:
         said = error.read(4096)
-        rest = _retry_after(error.headers)
+        rest = retry_after(error.headers.get("Retry-After", ""), error.headers.get("Date", ""))
         if error.code == 429 and not rest and _TIMED_OUT.search(said):
             return _FailureError("timed out (HTTP 429)", too_much=True)  # QLever's way
         if error.code in _BUSY or (error.code >= 500 and error.code != 501):
@@ -266,7 +266,8 @@ class Endpoint:
         return bytes(content)
 
 
-def _check(url: str, user_agent: str) -> None:
+def check_caller(url: str, user_agent: str) -> None:
+    """Raises a SourceError if the URL is none, or the user agent does not say who asks there."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SourceError(f"{url}: not an http or https URL")
@@ -303,16 +304,18 @@ def _rows(content: bytes, headers: Message) -> Rows:
     return rows
 
 
-def _retry_after(headers: Message) -> float:
-    """The seconds that a Retry-After asks for, in either of its forms; 0 if it asks for none."""
-    value = headers.get("Retry-After", "").strip()
+def retry_after(value: str, date: str) -> float:
+    """The seconds that a Retry-After asks for, in either of its forms; 0 if it asks for none.
+
+    Args:
+        date: the answer's Date, so that the server's own clock counts, if it tells the time.
+    """
+    value = value.strip()
     if _NUMBER.fullmatch(value):
         return float(value)
     try:
         until = parsedate_to_datetime(value)
-        # By the server's own clock, if it tells the time.
-        told = headers.get("Date", "")
-        now = parsedate_to_datetime(told).timestamp() if told else time.time()
+        now = parsedate_to_datetime(date).timestamp() if date else time.time()
         return max(0.0, until.timestamp() - now)
     except (ValueError, TypeError, IndexError, OverflowError):  # what odd dates lead to
         return 0.0

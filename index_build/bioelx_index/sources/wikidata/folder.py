@@ -58,6 +58,7 @@ RECORDS_SCHEMA = pa.schema(
     ]
 )
 _ROWS_AT_ONCE = 50_000
+_ITEMS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,10 @@ class Pull:
     started: datetime
     """Whatever changed at the origin after this moment may be missing."""
     items: int
+    """That are active."""
     retired: int
     names: int
+    """Of active items."""
     sha256: str
     """Of `records.parquet`."""
     last_event_id: str = ""
@@ -120,32 +123,44 @@ class PullFolder:
 
     # Parts
 
-    def parts(self) -> list[str]:
-        """The names of the finished parts, sorted."""
-        return sorted(path.stem for path in self._work.glob("*.parquet"))
+    def parts(self, prefix: str = "") -> list[str]:
+        """The names of the finished parts, or of those that begin so, sorted."""
+        return sorted(path.stem for path in self._work.glob(f"{prefix}*.parquet"))
 
     def add_part(self, name: str, items: Iterable[Item]) -> int:
         """Keeps items under a name of one's own; returns how many. The part is there whole or not
         at all."""
         rows = sorted((_row(item) for item in items), key=lambda row: row["qid"])
-        table = pa.Table.from_pylist(rows, RECORDS_SCHEMA)
-        path = self._work / f"{name}.parquet"
-        draft = path.with_suffix(".part")
-        pq.write_table(table, draft, compression="zstd", row_group_size=_ROWS_AT_ONCE)
-        _settle(draft, path)
-        return len(rows)
+        return self.add_tables(name, [pa.Table.from_pylist(rows, RECORDS_SCHEMA)])
 
-    def count(self) -> int:
-        """How many items the parts hold."""
+    def add_tables(self, name: str, tables: Iterable[pa.Table]) -> int:
+        """As `add_part`, with records that are tables already, by ascending QID; one table is in
+        memory at a time."""
+        path = self._work / f"{name}.parquet"
+        draft, rows = path.with_suffix(".part"), 0
+        with pq.ParquetWriter(draft, RECORDS_SCHEMA, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=_ROWS_AT_ONCE)
+                rows += len(table)
+        _settle(draft, path)
+        return rows
+
+    def read_parts(self, columns: Sequence[str], prefix: str = "") -> Iterator[pa.Table]:
+        """Some columns of the parts whose names begin with `prefix`, part by part."""
+        for part in self.parts(prefix):
+            table = pq.read_table(self._work / f"{part}.parquet", columns=columns)
+            yield _typed(table, columns)
+
+    def count(self, prefix: str = "") -> int:
+        """How many items the parts hold, or those of them whose names begin so."""
         return sum(
-            pq.read_metadata(self._work / f"{part}.parquet").num_rows for part in self.parts()
+            pq.read_metadata(self._work / f"{part}.parquet").num_rows for part in self.parts(prefix)
         )
 
     def classes(self) -> list[int]:
         """The distinct QIDs that are classes of some item of the parts, ascending."""
         found: set[int] = set()
-        for part in self.parts():
-            table = pq.read_table(self._work / f"{part}.parquet", columns=["classes"])
+        for table in self.read_parts(["classes"]):
             found.update(pc.unique(table["classes"].combine_chunks().flatten()).to_pylist())
         return sorted(found)
 
@@ -175,9 +190,9 @@ class PullFolder:
         with pq.ParquetWriter(draft, RECORDS_SCHEMA, compression="zstd") as writer:
             for table in self._in_order():
                 table = _with_types(table, types)
-                active = pc.sum(pc.equal(table["status"], Status.ACTIVE.value)).as_py() or 0
-                items, retired = items + active, retired + len(table) - active
-                names += pc.sum(pc.list_value_length(table["names"])).as_py() or 0
+                active = table.filter(pc.equal(table["status"], Status.ACTIVE.value))
+                items, retired = items + len(active), retired + len(table) - len(active)
+                names += pc.sum(pc.list_value_length(active["names"])).as_py() or 0
                 writer.write_table(table)
         _settle(draft, self.folder / RECORDS_FILE)
         pull = Pull(
@@ -259,8 +274,10 @@ def read_pull(folder: Path) -> Pull:
         raise FileError(path, f"does not describe a pull ({error})") from None
 
 
-def read_items(path: Path) -> Iterator[tuple[Item, tuple[str, ...]]]:
-    """Streams the items of a `records.parquet`, each with its types, by ascending QID.
+def read_tables(
+    path: Path, columns: Sequence[str] = tuple(RECORDS_SCHEMA.names), *, rows: int = _ROWS_AT_ONCE
+) -> Iterator[pa.Table]:
+    """Streams the records of a `records.parquet`, or some columns of them, by ascending QID.
 
     Raises:
         FileError: not such a file.
@@ -269,13 +286,38 @@ def read_items(path: Path) -> Iterator[tuple[Item, tuple[str, ...]]]:
         with pq.ParquetFile(path) as file:
             if file.schema_arrow.names != RECORDS_SCHEMA.names:
                 raise FileError(path, "does not have the columns of a pull's records")
-            for batch in file.iter_batches(5_000):
-                for row in batch.to_pylist():
-                    yield _item(row), tuple(row["types"])
+            for batch in file.iter_batches(rows, columns=columns):
+                yield _typed(pa.Table.from_batches([batch]), columns)
     except FileNotFoundError:
         raise FileError(path, "no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise FileError(path, f"not a whole Parquet file ({error})") from None
+
+
+def read_items(path: Path) -> Iterator[tuple[Item, tuple[str, ...]]]:
+    """Streams the items of a `records.parquet`, each with its types, by ascending QID.
+
+    Raises:
+        FileError: not such a file.
+    """
+    for table in read_tables(path, rows=_ITEMS_AT_ONCE):
+        for row in table.to_pylist():
+            yield _item(row), tuple(row["types"])
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of all records.
+
+    Raises:
+        FileError: as `read_tables`.
+    """
+    empty = RECORDS_SCHEMA.empty_table().select(columns)
+    return pa.concat_tables([empty, *read_tables(path, columns)])
+
+
+def items_of(table: pa.Table) -> list[Item]:
+    """The items of some records."""
+    return [_item(row) for row in table.to_pylist()]
 
 
 def names_by_language(path: Path) -> Counter[str]:
@@ -310,6 +352,11 @@ def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
                 replaced_by=replacement,
                 modified=item.modified,
             )
+
+
+def _typed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Parquet has no dates in seconds, and gives them back in milliseconds."""
+    return table.select(columns).cast(pa.schema([RECORDS_SCHEMA.field(name) for name in columns]))
 
 
 def _row(item: Item) -> dict[str, Any]:

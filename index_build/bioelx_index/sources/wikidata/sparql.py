@@ -41,6 +41,11 @@ from bioelx_index.sources.wikidata.vocabulary import (
 
 ROUTE = "sparql"
 PAGE_SIZE = 1_000
+PAGE = "page-"
+_DATES_AT_ONCE = 5_000
+
+NEVER = -1
+"""In place of a date that there is not."""
 
 _NAME_KINDS = {
     "http://www.w3.org/2000/01/rdf-schema#label": "label",
@@ -92,27 +97,14 @@ def pull(
     with open_pull(folder, recipe) as unfinished:
         if unfinished is None:
             return read_pull(folder)
-        started = _started(unfinished)
-        before = unfinished.recall("effort") or {}
-        listed = _list_groups(ask, selection, unfinished, stages)
-        qids = _union(listed.values())
-        todo = _todo(qids, unfinished.parts())
-        done = len(qids) - len(todo)
-        if done:
-            began = f"{started:%Y-%m-%d %H:%M} UTC"
-            stages.console.print(
-                f"  goes on with the pull of {began}: {done:,} of {len(qids):,} items done"
-            )
-        with stages.stage("items", total=len(qids), done=done) as stage:
-            for page, items in _pages(ask, Portions(todo, page_size), selection):
-                unfinished.add_part(f"page-{page[0]}-{page[-1]}", items)
-                unfinished.note("effort", _effort(before, ask))
-                stage.advance(len(page))
-            stage.result = f"{len(unfinished.parts()):,} pages, {unfinished.count():,} items"
-        types = _types(ask, unfinished, stages)
+        started, effort = begun(unfinished), effort_of(ask, unfinished)
+        listed = list_groups(ask, selection, unfinished, stages)
+        qids = union(listed.values())
+        fetch_pages(ask, qids, selection, unfinished, stages, effort, page_size=page_size)
+        types = types_of_items(ask, unfinished, stages)
         with stages.stage("records") as stage:
             notes = {
-                **_effort(before, ask),
+                **effort(),
                 "pages": len(unfinished.parts()),
                 "listed": {name: len(found) for name, found in listed.items()},
                 "gone": len(qids) - unfinished.count(),
@@ -122,16 +114,20 @@ def pull(
         return finished
 
 
-def _started(unfinished: PullFolder) -> datetime:
+# The steps of a pull, each of which notes what it found
+
+
+def begun(unfinished: PullFolder) -> datetime:
     """When the pull began: before the first look at the data."""
     if (noted := unfinished.recall("started")) is None:
         unfinished.note("started", noted := utc_now().isoformat())
     return datetime.fromisoformat(noted)
 
 
-def _list_groups(
+def list_groups(
     ask: Endpoint, selection: Selection, unfinished: PullFolder, stages: Stages
 ) -> dict[str, Qids]:
+    """The QIDs that each way to belong finds, in no order."""
     groups = selection.groups()
     listed: dict[str, Qids] = {}
     with stages.stage("list", total=len(groups)) as stage:
@@ -142,27 +138,63 @@ def _list_groups(
                 unfinished.note_numbers(f"listed-{name}", found)
             listed[name] = found
             stage.advance(1)
-        stage.result = f"{len(_union(listed.values())):,} items belong"
+        stage.result = f"{len(union(listed.values())):,} items belong"
     return listed
+
+
+def fetch_pages(
+    ask: Endpoint,
+    qids: Qids,
+    selection: Selection,
+    unfinished: PullFolder,
+    stages: Stages,
+    effort: Callable[[], object],
+    *,
+    page_size: int = PAGE_SIZE,
+) -> None:
+    """Keeps all about some items, ascending, in parts whose names begin with `PAGE`."""
+    todo = _todo(qids, unfinished.parts(PAGE))
+    done = len(qids) - len(todo)
+    if done:
+        stages.console.print(
+            f"  goes on with the pull of {begun(unfinished):%Y-%m-%d %H:%M} UTC: {done:,} of "
+            f"{len(qids):,} items done"
+        )
+    with stages.stage("items", total=len(qids), done=done) as stage:
+        for page, items in _pages(ask, Portions(todo, page_size), selection):
+            unfinished.add_part(f"{PAGE}{page[0]}-{page[-1]}", items)
+            effort()
+            stage.advance(len(page))
+        stage.result = f"{len(unfinished.parts(PAGE)):,} pages, {unfinished.count(PAGE):,} items"
 
 
 def _todo(qids: Qids, parts: Iterable[str]) -> Qids:
     """The QIDs that no part is about."""
     todo = np.ones(len(qids), bool)
     for part in parts:
-        first, last = map(int, part.removeprefix("page-").split("-"))
+        first, last = map(int, part.removeprefix(PAGE).split("-"))
         todo[np.searchsorted(qids, first) : np.searchsorted(qids, last, side="right")] = False
     return qids[todo]
 
 
-def _effort(before: Mapping[str, float], ask: Endpoint) -> dict[str, float]:
-    """What the pull took by now, with the processes before this one."""
-    here = {**asdict(ask.effort), "seconds": round(monotonic() - ask.opened, 1)}
-    return {name: before.get(name, 0) + value for name, value in here.items()}
+def effort_of(ask: Endpoint, unfinished: PullFolder) -> Callable[[], dict[str, float]]:
+    """Notes and returns, whenever it is called, what the pull took by then, with the processes
+    before this one."""
+    before = unfinished.recall("effort") or {}
+
+    def note() -> dict[str, float]:
+        here = {**asdict(ask.effort), "seconds": round(monotonic() - ask.opened, 1)}
+        now = {name: before.get(name, 0) + value for name, value in here.items()}
+        unfinished.note("effort", now)
+        return now
+
+    return note
 
 
-def _types(ask: Endpoint, unfinished: PullFolder, stages: Stages) -> dict[int, tuple[str, ...]]:
-    """BioELX's types of the items' classes; each level of superclasses is noted."""
+def types_of_items(
+    ask: Endpoint, unfinished: PullFolder, stages: Stages
+) -> dict[int, tuple[str, ...]]:
+    """BioELX's types of the classes of all items."""
     above, level = superclasses(ask), 0
 
     def noted(qids: Collection[int]) -> dict[int, list[int]]:
@@ -191,7 +223,7 @@ def list_items(ask: Endpoint, selection: Selection) -> Qids:
     Raises:
         SourceError: as `Endpoint`, or a range lists another number of items than it counts.
     """
-    return _union(list_group(ask, name, group) for name, group in selection.groups().items())
+    return union(list_group(ask, name, group) for name, group in selection.groups().items())
 
 
 def fetch(
@@ -202,7 +234,7 @@ def fetch(
     Raises:
         SourceError: as `Endpoint`.
     """
-    portions = Portions(_union([np.asarray(qids, np.int64)]), page_size)
+    portions = Portions(union([np.asarray(qids, np.int64)]), page_size)
     found = (item for _, items in _pages(ask, portions, selection) for item in items)
     return sorted(found, key=lambda item: item.qid)
 
@@ -217,8 +249,41 @@ def redirects(ask: Endpoint, qids: Collection[int]) -> dict[int, int]:
     return {qid: targets[0] for qid, targets in _targets(ask, qids, _SAME_AS).items()}
 
 
-def _union(lists: Iterable[Qids]) -> Qids:
+def union(lists: Iterable[Qids]) -> Qids:
+    """The distinct numbers of several lists, ascending."""
     return np.unique(np.concatenate([np.empty(0, np.int64), *lists]))
+
+
+def last_modified(ask: Endpoint, qids: Qids) -> Qids:
+    """When each of the items was last modified, in seconds since 1970, in the order of `qids`;
+    `NEVER` for those that are not there, or have no date.
+
+    Raises:
+        SourceError: as `Endpoint`.
+    """
+    dates: dict[int, int] = {}
+    portions = Portions(union([qids]), _DATES_AT_ONCE)
+    for _, found in in_portions(ask, portions, _dates_question, _read_dates):
+        dates.update(found)
+    return np.array([dates.get(qid, NEVER) for qid in qids.tolist()], np.int64)
+
+
+def _dates_question(qids: Qids) -> str:
+    return f"""
+        SELECT ?item ?date WHERE {{
+            {{ {_values(qids)} ?item schema:dateModified ?date }}
+            UNION
+            {{ {_values(qids)} ?page schema:about ?item ; schema:dateModified ?date }}
+        }}"""
+
+
+def _read_dates(_: Qids, rows: Rows) -> dict[int, int]:
+    dates: dict[int, int] = {}
+    for row in rows:
+        if date := _date(row["date"]["value"]):
+            qid = _number(row["item"])
+            dates[qid] = max(int(date.timestamp()), dates.get(qid, NEVER))
+    return dates
 
 
 def _targets(ask: Endpoint, qids: Collection[int], predicate: str) -> dict[int, list[int]]:
@@ -234,7 +299,7 @@ def _targets(ask: Endpoint, qids: Collection[int], predicate: str) -> dict[int, 
                 found[_number(row["item"])].add(other)
         return found
 
-    portions = Portions(_union([np.fromiter(qids, np.int64)]), PAGE_SIZE)
+    portions = Portions(union([np.fromiter(qids, np.int64)]), PAGE_SIZE)
     answers = in_portions(ask, portions, question, read)
     return {qid: sorted(others) for _, found in answers for qid, others in found.items()}
 
