@@ -91,7 +91,7 @@ class Stream:
     window: timedelta = WINDOW
     silence: float = 60.0
     """Seconds without a byte after which a connection counts as dead."""
-    settle: float = 5.0
+    settle: float = 2.0
     """Seconds in which nothing old comes, after which the end counts as reached: of several topics
     one may come to the present before the others."""
 
