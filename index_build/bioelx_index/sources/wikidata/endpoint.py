@@ -48,6 +48,7 @@ _AGENT_EXAMPLE = "'YourProject/1.0 (https://your.site; you@your.site)'"
 _NEVER_REACHED = 3  # attempts at a host that was never reached: rather mistyped than down
 _BUSY = {408, 425, 429}
 _TIMED_OUT = re.compile(rb"time[ds]?[ -]?out|time ?limit", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+")
 _CHUNK = 1 << 18
 
 
@@ -195,9 +196,9 @@ class Endpoint:
             pause = min(manners.longest_pause, manners.pause * 2**self._in_a_row)
             pause = max(pause * random.uniform(0.75, 1.25), failure.rest)  # noqa: S311
             self._in_a_row = min(self._in_a_row + 1, 30)
+            self._failed.append(now)
             if len(self._failed) == manners.failures_a_minute:
                 pause = max(pause, self._failed[0] + 60 - now)
-            self._failed.append(now)
             self._resting_until = max(self._resting_until, now + pause)
         if self.on_wait:
             self.on_wait(pause, failure.problem)
@@ -297,7 +298,8 @@ def _rows(content: bytes, headers: Message) -> Rows:
         broken = content.lstrip()[:1] == b"{"
         raise _FailureError(f"no whole SPARQL JSON ({error})", too_much=broken) from None
     # Virtuoso cuts answers at a limit and says so in a header only.
-    if (most := headers.get("X-SPARQL-MaxRows", "")).isdigit() and len(rows) >= int(most):
+    most = headers.get("X-SPARQL-MaxRows", "")
+    if _NUMBER.fullmatch(most) and len(rows) >= int(most):
         raise _FailureError(f"an answer of its utmost {most} rows", too_much=True)
     return rows
 
@@ -309,13 +311,13 @@ def retry_after(value: str, date: str) -> float:
         date: the answer's Date, so that the server's own clock counts, if it tells the time.
     """
     value = value.strip()
-    if value.isdigit():
+    if _NUMBER.fullmatch(value):
         return float(value)
     try:
         until = parsedate_to_datetime(value)
         now = parsedate_to_datetime(date).timestamp() if date else time.time()
         return max(0.0, until.timestamp() - now)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):  # what odd dates lead to
         return 0.0
 
 

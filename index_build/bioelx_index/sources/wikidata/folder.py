@@ -211,7 +211,7 @@ class PullFolder:
         encoded = orjson.dumps(_ADAPTER.dump_python(pull, mode="json"), option=options)
         _write(self.folder / PULL_FILE, encoded)
         shutil.rmtree(self._work)
-        return pull
+        return read_pull(self.folder)
 
     def _in_order(self) -> Iterator[pa.Table]:
         parts = [str(self._work / f"{part}.parquet") for part in self.parts()]

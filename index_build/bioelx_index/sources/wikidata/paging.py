@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from queue import Queue
 from threading import Lock, Thread
 from typing import TypeVar
@@ -18,30 +18,35 @@ class Portions:
     good answers.
 
     Args:
-        runs: ids, ascending; no portion spans two runs.
+        ids: of what is asked about.
         largest: ids in a portion, at most and at first.
     """
 
-    def __init__(self, runs: Iterable[Qids], largest: int) -> None:
-        self._runs = [run for run in runs if len(run)][::-1]
+    def __init__(self, ids: Qids, largest: int) -> None:
+        self.ids = ids
         self._largest = self._size = largest
+        self._waiting = [(0, len(ids))] if len(ids) else []
         self._lock = Lock()
 
-    def take(self) -> Qids | None:
-        """The next portion, or None when all are handed out."""
+    def take(self) -> slice | None:
+        """The place of the next portion among the ids, or None when all are handed out."""
         with self._lock:
-            if not self._runs:
+            if not self._waiting:
                 return None
-            run = self._runs.pop()
-            if len(run) > self._size:
-                self._runs.append(run[self._size :])
-            return run[: self._size]
+            start, stop = self._waiting.pop()
+            if stop - start > self._size:
+                self._waiting.append((start + self._size, stop))
+                stop = start + self._size
+            return slice(start, stop)
 
-    def too_much(self, portion: Qids) -> None:
+    def too_much(self, portion: slice) -> None:
         """Takes a portion back, to hand it out in smaller ones."""
         with self._lock:
-            self._runs.append(portion)
-            self._size = max(1, len(portion) // 2)
+            start, stop = portion.start, portion.stop
+            self._size = max(1, (stop - start) // 2)
+            if self._waiting and self._waiting[-1][0] == stop:
+                _, stop = self._waiting.pop()
+            self._waiting.append((start, stop))
 
     def answered(self) -> None:
         with self._lock:
@@ -50,7 +55,7 @@ class Portions:
     def drop(self) -> None:
         """Hands out nothing more."""
         with self._lock:
-            self._runs.clear()
+            self._waiting.clear()
 
 
 def in_portions(
@@ -72,16 +77,17 @@ def in_portions(
     def work() -> None:
         try:
             while (portion := portions.take()) is not None:
-                single = len(portion) == 1
+                ids = portions.ids[portion]
+                single = len(ids) == 1
                 try:
-                    rows = ask(question(portion), tries=None if single else 1)
+                    rows = ask(question(ids), tries=None if single else 1)
                 except TooMuchAskedError:
                     if single:
                         raise
                     portions.too_much(portion)
                     continue
                 portions.answered()
-                answers.put((portion, read(portion, rows)))
+                answers.put((ids, read(ids, rows)))
             answers.put(None)
         except BaseException as error:
             answers.put(error)

@@ -161,7 +161,7 @@ def fetch_pages(
 ) -> None:
     """Keeps all about some items, ascending, in parts whose names begin with `PAGE`."""
     todo = _todo(qids, unfinished.parts(PAGE))
-    done = len(qids) - sum(map(len, todo))
+    done = len(qids) - len(todo)
     if done:
         stages.console.print(
             f"  goes on with the pull of {begun(unfinished):%Y-%m-%d %H:%M} UTC: {done:,} of "
@@ -175,15 +175,13 @@ def fetch_pages(
         stage.result = f"{len(unfinished.parts(PAGE)):,} pages, {unfinished.count(PAGE):,} items"
 
 
-def _todo(qids: Qids, parts: Iterable[str]) -> list[Qids]:
-    """The runs of QIDs that no part is about."""
+def _todo(qids: Qids, parts: Iterable[str]) -> Qids:
+    """The QIDs that no part is about."""
     todo = np.ones(len(qids), bool)
     for part in parts:
         first, last = map(int, part.removeprefix(PAGE).split("-"))
         todo[np.searchsorted(qids, first) : np.searchsorted(qids, last, side="right")] = False
-    borders = np.flatnonzero(todo[1:] != todo[:-1]) + 1
-    runs = zip(np.split(qids, borders), np.split(todo, borders), strict=True)
-    return [run for run, wanted in runs if wanted.all()]
+    return qids[todo]
 
 
 def effort_of(ask: Endpoint, unfinished: PullFolder) -> Callable[[], dict[str, float]]:
@@ -243,7 +241,7 @@ def fetch(
     Raises:
         SourceError: as `Endpoint`.
     """
-    portions = Portions([union([np.asarray(qids, np.int64)])], page_size)
+    portions = Portions(union([np.asarray(qids, np.int64)]), page_size)
     found = (item for _, items in _pages(ask, portions, selection) for item in items)
     return sorted(found, key=lambda item: item.qid)
 
@@ -271,7 +269,7 @@ def last_modified(ask: Endpoint, qids: Qids) -> Qids:
         SourceError: as `Endpoint`.
     """
     dates: dict[int, int] = {}
-    portions = Portions([union([qids])], _DATES_AT_ONCE)
+    portions = Portions(union([qids]), _DATES_AT_ONCE)
     for _, found in in_portions(ask, portions, _dates_question, _read_dates):
         dates.update(found)
     return np.array([dates.get(qid, NEVER) for qid in qids.tolist()], np.int64)
@@ -308,7 +306,7 @@ def _targets(ask: Endpoint, qids: Collection[int], predicate: str) -> dict[int, 
                 found[_number(row["item"])].add(other)
         return found
 
-    portions = Portions([np.unique(np.fromiter(qids, np.int64))], PAGE_SIZE)
+    portions = Portions(union([np.fromiter(qids, np.int64)]), PAGE_SIZE)
     answers = in_portions(ask, portions, question, read)
     return {qid: sorted(others) for _, found in answers for qid, others in found.items()}
 
