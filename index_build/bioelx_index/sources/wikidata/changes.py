@@ -216,8 +216,8 @@ class _Update:
 
     def _hear(self, stream: Stream, until: datetime) -> News:
         before = self.base.pull
-        at = before.started if before.last_event_id else before.started - _LAG
-        start = Position(at, before.last_event_id)
+        begin = before.started if before.last_event_id else before.started - _LAG
+        start = Position(begin, before.last_event_id)
         return read_news(self.work, stream, start, until, self.stages)
 
     def _wait(self, news: News, patience: float) -> None:
@@ -376,7 +376,7 @@ class _Update:
                 origin=self.ask.url,
                 selection=self.base.pull.selection,
                 started=started,
-                last_event_id=news.reading.event_id if news else "",
+                last_event_id=news.reading.position.event_id if news else "",
                 notes=notes,
             )
             stage.result = f"{pull.items:,} items, {pull.names:,} names, {pull.retired:,} retired"

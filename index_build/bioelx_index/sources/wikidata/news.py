@@ -49,8 +49,7 @@ class News:
 class Reading:
     """How far the stream has been read."""
 
-    at: datetime
-    event_id: str = ""
+    position: Position
     events: int = 0
     unreadable: int = 0
     parts: int = 0
@@ -69,9 +68,12 @@ def read_news(
         SourceError: as `Stream.follow`.
     """
     raw = work.recall(_NOTE)
-    reading = Reading(start.at, start.event_id) if raw is None else _ADAPTER.validate_python(raw)
+    reading = Reading(start) if raw is None else _ADAPTER.validate_python(raw)
     # Progress is in seconds of the stream.
-    done, total = (int((at - start.at).total_seconds()) for at in (reading.at, until))
+    done, total = (
+        int((moment - start.reached).total_seconds())
+        for moment in (reading.position.reached, until)
+    )
     with stages.stage("listen", max(total, 1), done) as stage:
         if not reading.whole:
             reading = _read(work, stream, reading, until, stage.advance)
@@ -86,8 +88,8 @@ def _read(
     work: PullFolder, stream: Stream, reading: Reading, until: datetime, advance: Advance
 ) -> Reading:
     heard: list[_Row] = []
-    kept, shown = time.monotonic(), reading.at
-    for event in stream.follow(Position(reading.at, reading.event_id), until):
+    kept, shown = time.monotonic(), reading.position.reached
+    for event in stream.follow(reading.position, until):
         reading = _after(reading, event)
         if event.change:
             heard.append(_row(event.change, event.sent))
@@ -95,7 +97,7 @@ def _read(
         if due or reading.events % _EVENTS_AT_ONCE == 0:
             reading = _keep(work, reading, heard)
             heard, kept = [], time.monotonic()
-        if seconds := int((min(reading.at, until) - shown).total_seconds()):
+        if seconds := int((min(reading.position.reached, until) - shown).total_seconds()):
             advance(seconds)
             shown += timedelta(seconds=seconds)
     return _keep(work, replace(reading, whole=True), heard)
@@ -104,8 +106,7 @@ def _read(
 def _after(reading: Reading, event: Event) -> Reading:
     return replace(
         reading,
-        at=event.position.at,
-        event_id=event.position.event_id,
+        position=event.position,
         events=reading.events + 1,
         unreadable=reading.unreadable + (not event.readable),
     )
