@@ -11,7 +11,7 @@ from bioelx.errors import FileError
 from bioelx.release import SourceStamp
 from bioelx.release.manifest import stamp_file
 from bioelx_index.sources import umls
-from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, read_pull
+from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, Pull, read_pull
 
 CONFIG_FILE = "sources.toml"
 
@@ -26,12 +26,22 @@ class SourceConfig:
     snapshot: str
     licence: str
     sha256: dict[Path, str]
+    pull: Pull | None = None
+    """If it was pulled: how."""
 
     def stamp(self) -> SourceStamp:
         """The source as a manifest records it; one checksum over those of its files."""
         joined = "".join(self.sha256[file] for file in self.files)
         whole = hashlib.sha256(joined.encode()).hexdigest()
-        return SourceStamp(self.name, self.snapshot, self.licence, whole)
+        stamp = SourceStamp(self.name, self.snapshot, self.licence, whole)
+        if self.pull is None:
+            return stamp
+        return replace(
+            stamp,
+            started=self.pull.started,
+            records=self.pull.sha256,
+            last_event_id=self.pull.last_event_id,
+        )
 
 
 def read_sources(folder: Path) -> list[SourceConfig]:
@@ -88,6 +98,7 @@ def pulled_source(replaced: SourceConfig, folder: Path) -> SourceConfig:
         files=(records,),
         snapshot=f"{pull.route}: {pull.origin}, {pull.started:%Y-%m-%dT%H:%M:%SZ}",
         sha256={records: pull.sha256},
+        pull=pull,
     )
 
 
