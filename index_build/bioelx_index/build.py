@@ -11,8 +11,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,21 +36,20 @@ from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import NameIndex
 from bioelx_index.calibrate import fit_confidence
-from bioelx_index.endpoint import local_endpoint
 from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
+from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, read_sources, umls_source
+from bioelx_index.sources.config import SourceConfig, pulled_source, read_sources, umls_source
 from bioelx_index.sources.registry import READERS
-from bioelx_index.sources.wikidata import EVERY_ITEM, IDENTIFIED, pull
+from bioelx_index.sources.wikidata.folder import RECORDS_FILE
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
 WIKIDATA = "wikidata"  # the one reader that asks a server, and the source named like it
-USER_AGENT = "BioELX/0.1 (open biomedical entity linker; set --user-agent to your contact)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,9 @@ class BuildSettings:
     releases: Path
     cache: Path  # vectors and merged tables that a later build can use again
     umls: Path | None = None  # the user's own RRF files
-    endpoint: str = ""  # SPARQL endpoint for Wikidata; empty: a local one with the shipped slice
-    user_agent: str = USER_AGENT
+    wikidata: Path | None = None  # a finished pull, in place of the snapshot's slice
+    endpoint: str = ""  # SPARQL endpoint to pull Wikidata from, in place of the snapshot's slice
+    user_agent: str = ""
     names_budget: int | None = None  # take the most widely named concepts only (see subset.py)
     types: tuple[str, ...] = field(default=())  # of these types; empty: all
 
@@ -86,6 +85,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         draft.mkdir()
         # The draft's own copy is what encodes: whatever happens to the original meanwhile.
         encoder = open_encoder(_copy_encoder(settings.encoder, draft / "encoder"))
+        sources = _with_pulled_wikidata(sources, settings, stages)
         concepts, names = _merged_tables(sources, settings, parent, stages)
         concepts, names = _selected(concepts, names, settings, stages)
         knowledge_base = _write_tables(concepts, names, draft)
@@ -105,7 +105,10 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             concepts=knowledge_base.concept_count,
             names=knowledge_base.name_count,
         )
-        return _release(draft, manifest, settings.releases, stages)
+        finished = _release(draft, manifest, settings.releases, stages)
+    if settings.endpoint:
+        put_aside(settings.endpoint, settings.cache, finished.id)
+    return finished
 
 
 def _merged_tables(
@@ -115,7 +118,7 @@ def _merged_tables(
     previous = _previous_ids(settings.releases, parent)
     recipe = [*(asdict(source.stamp()) for source in sources), _digest(previous)]
     kept = settings.cache / "merged" / _digest(recipe)
-    if not settings.endpoint and (kept / NAMES_FILE).exists():
+    if (kept / NAMES_FILE).exists():
         with stages.stage("merge") as stage:
             tables = pq.read_table(kept / CONCEPTS_FILE), pq.read_table(kept / NAMES_FILE)
             stage.result = "unchanged since the last build"
@@ -132,37 +135,49 @@ def _merged_tables(
     pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
     pq.write_table(merged.names, kept / "unfinished")
     (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that both are whole
+    for source in sources:
+        if source.reader == WIKIDATA:
+            forget_slice(source, settings.cache)
     return merged.concepts, merged.names
 
 
 def _sources(settings: BuildSettings) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
     sources = read_sources(settings.data)
-    if settings.endpoint:
-        snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
-        sources = [
-            replace(s, files=(), snapshot=snapshot) if s.name == WIKIDATA else s for s in sources
-        ]
+    pulled = settings.wikidata or settings.endpoint
+    if pulled and all(source.name != WIKIDATA for source in sources):
+        raise BioelxError(f"{settings.data}: names no source {WIKIDATA!r} for {pulled} to replace")
     if settings.umls:
         sources.append(umls_source(settings.umls))
     return sources
 
 
+def _with_pulled_wikidata(
+    sources: list[SourceConfig], settings: BuildSettings, stages: Stages
+) -> list[SourceConfig]:
+    """The sources, with a pull in place of the snapshot's slice of Wikidata if one is wanted."""
+    folder = settings.wikidata
+    if settings.endpoint:
+        folder = pull_endpoint(
+            settings.endpoint, settings.cache, user_agent=settings.user_agent, stages=stages
+        )
+    if folder is None:
+        return sources
+    return [pulled_source(each, folder) if each.name == WIKIDATA else each for each in sources]
+
+
 def _read_source(
     source: SourceConfig, settings: BuildSettings, stages: Stages
 ) -> list[SourceConcept]:
-    with stages.stage(source.name) as stage, ExitStack() as stack:
-        if source.reader == WIKIDATA:
-            if source.files:
-                endpoint, selection = stack.enter_context(local_endpoint(*source.files)), EVERY_ITEM
-            else:
-                endpoint, selection = settings.endpoint, IDENTIFIED
-            records = pull(endpoint, user_agent=settings.user_agent, selection=selection)
-        elif source.reader in READERS:
-            records = READERS[source.reader](source.name, source.files)
-        else:
-            known = ", ".join(sorted([WIKIDATA, *READERS]))
-            raise BioelxError(f"{source.name}: no reader {source.reader!r}; there are {known}")
+    reader, files = source.reader, source.files
+    if reader == WIKIDATA:
+        folder = pull_slice(source, settings.cache, stages=stages)
+        reader, files = "pulled", (folder / RECORDS_FILE,)
+    if reader not in READERS:
+        known = ", ".join(sorted([WIKIDATA, *READERS]))
+        raise BioelxError(f"{source.name}: no reader {reader!r}; there are {known}")
+    with stages.stage(source.name) as stage:
+        records = READERS[reader](source.name, files)
         read = list(_counted(records, stage.advance))
         names = sum(len(record.names) for record in read)
         stage.result = f"{len(read):,} records, {names:,} names"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bioelx.errors import FileError
 from bioelx.release import SourceStamp
 from bioelx.release.manifest import stamp_file
 from bioelx_index.sources import umls
+from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, Pull, read_pull
 
 CONFIG_FILE = "sources.toml"
 
@@ -25,12 +26,22 @@ class SourceConfig:
     snapshot: str
     licence: str
     sha256: dict[Path, str]
+    pull: Pull | None = None
+    """If it was pulled: how."""
 
     def stamp(self) -> SourceStamp:
         """The source as a manifest records it; one checksum over those of its files."""
         joined = "".join(self.sha256[file] for file in self.files)
         whole = hashlib.sha256(joined.encode()).hexdigest()
-        return SourceStamp(self.name, self.snapshot, self.licence, whole)
+        stamp = SourceStamp(self.name, self.snapshot, self.licence, whole)
+        if self.pull is None:
+            return stamp
+        return replace(
+            stamp,
+            started=self.pull.started,
+            records=self.pull.sha256,
+            last_event_id=self.pull.last_event_id,
+        )
 
 
 def read_sources(folder: Path) -> list[SourceConfig]:
@@ -68,6 +79,26 @@ def umls_source(folder: Path) -> SourceConfig:
         snapshot=folder.resolve().parent.name,  # 2026AA/META, as the Metathesaurus unpacks
         licence="UMLS Metathesaurus License: not to be passed on",
         sha256={file: stamp_file(file).sha256 for file in files},
+    )
+
+
+def pulled_source(replaced: SourceConfig, folder: Path) -> SourceConfig:
+    """A finished pull of Wikidata, in place of the source of that name.
+
+    Raises:
+        FileError: the folder holds no finished pull, or its records have changed since.
+    """
+    pull = read_pull(folder)
+    records = folder / RECORDS_FILE
+    if not records.is_file() or stamp_file(records).sha256 != pull.sha256:
+        raise FileError(records, f"is not what {PULL_FILE} says: pull anew")
+    return replace(
+        replaced,
+        reader="pulled",
+        files=(records,),
+        snapshot=f"{pull.route}: {pull.origin}, {pull.started:%Y-%m-%dT%H:%M:%SZ}",
+        sha256={records: pull.sha256},
+        pull=pull,
     )
 
 

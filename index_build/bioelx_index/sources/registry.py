@@ -19,10 +19,11 @@ from bioelx_index.sources import (
     uberon,
     umls,
 )
+from bioelx_index.sources.wikidata import folder as pulled
 
 Reader = Callable[[str, Sequence[Path]], Iterator[SourceConcept]]
 
-READERS: dict[str, Reader] = {
+READERS: dict[str, Reader] = {"pulled": pulled.read} | {
     module.__name__.rpartition(".")[2]: module.read
     for module in (babelon, derived, doid_es, indra, mesh, nando, obo, ordo, sssom, uberon, umls)
 }
