@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import CARD_FILE, read_card
-from bioelx.errors import BioelxError
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
 from bioelx.release import (
@@ -42,15 +41,13 @@ from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, read_sources, umls_source
-from bioelx_index.sources.registry import READERS
+from bioelx_index.sources.config import WIKIDATA, SourceConfig, read_sources, with_umls
 from bioelx_index.sources.wikidata import EVERY_ITEM, IDENTIFIED, pull
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
-WIKIDATA = "wikidata"  # the one reader that asks a server, and the source named like it
 USER_AGENT = "BioELX/0.1 (open biomedical entity linker; set --user-agent to your contact)"
 
 
@@ -75,7 +72,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
-    sources = _sources(settings)
+    sources = _sources(settings, stages)
     settings.releases.mkdir(parents=True, exist_ok=True)
     parent = active_release(settings.releases)
 
@@ -135,16 +132,20 @@ def _merged_tables(
     return merged.concepts, merged.names
 
 
-def _sources(settings: BuildSettings) -> list[SourceConfig]:
+def _sources(settings: BuildSettings, stages: Stages) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
-    sources = read_sources(settings.data)
+    with stages.stage("checksums") as stage:
+        sources = read_sources(settings.data)
+        if settings.umls:
+            sources = with_umls(sources, settings.umls)
+        files = [file for source in sources for file in source.files]
+        size = sum(file.stat().st_size for file in files)
+        stage.result = f"{len(files)} files, {size / 1e6:,.1f} MB"
     if settings.endpoint:
         snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
         sources = [
             replace(s, files=(), snapshot=snapshot) if s.name == WIKIDATA else s for s in sources
         ]
-    if settings.umls:
-        sources.append(umls_source(settings.umls))
     return sources
 
 
@@ -158,11 +159,8 @@ def _read_source(
             else:
                 endpoint, selection = settings.endpoint, IDENTIFIED
             records = pull(endpoint, user_agent=settings.user_agent, selection=selection)
-        elif source.reader in READERS:
-            records = READERS[source.reader](source.name, source.files)
         else:
-            known = ", ".join(sorted([WIKIDATA, *READERS]))
-            raise BioelxError(f"{source.name}: no reader {source.reader!r}; there are {known}")
+            records = source.records()
         read = list(_counted(records, stage.advance))
         names = sum(len(record.names) for record in read)
         stage.result = f"{len(read):,} records, {names:,} names"
