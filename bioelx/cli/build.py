@@ -64,7 +64,7 @@ def build(
       bioelx build --umls /data/umls/2026AA/META
       bioelx build --endpoint https://query.example.org/sparql --user-agent 'NAME (mail@host)'
     """
-    from bioelx_index.build import USER_AGENT, BuildSettings
+    from bioelx_index.build import BuildSettings
     from bioelx_index.build import build as run
     from bioelx_index.progress import Stages
 
@@ -82,7 +82,7 @@ def build(
             cache=home() / "cache",
             umls=umls,
             endpoint=endpoint,
-            user_agent=user_agent or USER_AGENT,
+            user_agent=user_agent,
             names_budget=names,
             types=tuple(types or ()),
         ),

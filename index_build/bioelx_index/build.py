@@ -11,7 +11,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import CARD_FILE, read_card
+from bioelx.errors import BioelxError
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
 from bioelx.release import (
@@ -41,14 +41,21 @@ from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import WIKIDATA, SourceConfig, read_sources, with_umls
-from bioelx_index.sources.wikidata import EVERY_ITEM, IDENTIFIED, pull
+from bioelx_index.sources.config import (
+    WIKIDATA,
+    SourceConfig,
+    pulled_source,
+    read_sources,
+    with_umls,
+)
+from bioelx_index.sources.wikidata.folder import RECORDS_FILE
+from bioelx_index.sources.wikidata.selection import Selection
+from bioelx_index.sources.wikidata.sparql import pull
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
-USER_AGENT = "BioELX/0.1 (open biomedical entity linker; set --user-agent to your contact)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,9 @@ class BuildSettings:
     releases: Path
     cache: Path  # vectors and merged tables that a later build can use again
     umls: Path | None = None  # the user's own RRF files
-    endpoint: str = ""  # SPARQL endpoint for Wikidata; empty: a local one with the shipped slice
-    user_agent: str = USER_AGENT
+    wikidata: Path | None = None  # a finished pull, in place of the snapshot's slice
+    endpoint: str = ""  # SPARQL endpoint to pull Wikidata from, in place of the snapshot's slice
+    user_agent: str = ""
     names_budget: int | None = None  # take the most widely named concepts only (see subset.py)
     types: tuple[str, ...] = field(default=())  # of these types; empty: all
 
@@ -83,6 +91,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         draft.mkdir()
         # The draft's own copy is what encodes: whatever happens to the original meanwhile.
         encoder = open_encoder(_copy_encoder(settings.encoder, draft / "encoder"))
+        sources = _with_pulled_wikidata(sources, settings, stages)
         concepts, names = _merged_tables(sources, settings, parent, stages)
         concepts, names = _selected(concepts, names, settings, stages)
         knowledge_base = _write_tables(concepts, names, draft)
@@ -102,7 +111,9 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             concepts=knowledge_base.concept_count,
             names=knowledge_base.name_count,
         )
-        return _release(draft, manifest, settings.releases, stages)
+        finished = _release(draft, manifest, settings.releases, stages)
+    _forget_pulls(sources, settings)
+    return finished
 
 
 def _merged_tables(
@@ -112,7 +123,7 @@ def _merged_tables(
     previous = _previous_ids(settings.releases, parent)
     recipe = [*(asdict(source.stamp()) for source in sources), _digest(previous)]
     kept = settings.cache / "merged" / _digest(recipe)
-    if not settings.endpoint and (kept / NAMES_FILE).exists():
+    if (kept / NAMES_FILE).exists():
         with stages.stage("merge") as stage:
             tables = pq.read_table(kept / CONCEPTS_FILE), pq.read_table(kept / NAMES_FILE)
             stage.result = "unchanged since the last build"
@@ -141,30 +152,68 @@ def _sources(settings: BuildSettings, stages: Stages) -> list[SourceConfig]:
         files = [file for source in sources for file in source.files]
         size = sum(file.stat().st_size for file in files)
         stage.result = f"{len(files)} files, {size / 1e6:,.1f} MB"
-    if settings.endpoint:
-        snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
-        sources = [
-            replace(s, files=(), snapshot=snapshot) if s.name == WIKIDATA else s for s in sources
-        ]
+    pulled = settings.wikidata or settings.endpoint
+    if pulled and all(source.name != WIKIDATA for source in sources):
+        raise BioelxError(f"{settings.data}: names no source {WIKIDATA!r} for {pulled} to replace")
     return sources
+
+
+def _with_pulled_wikidata(
+    sources: list[SourceConfig], settings: BuildSettings, stages: Stages
+) -> list[SourceConfig]:
+    """The sources, with a pull in place of the snapshot's slice of Wikidata if one is wanted."""
+    folder, selection = settings.wikidata, Selection()
+    if settings.endpoint:
+        folder = _pull_folder(settings, settings.endpoint, selection)
+        pull(settings.endpoint, folder, selection, user_agent=settings.user_agent, stages=stages)
+    if folder is None:
+        return sources
+    return [pulled_source(each, folder) if each.name == WIKIDATA else each for each in sources]
+
+
+def _pull_folder(settings: BuildSettings, origin: str, selection: Selection) -> Path:
+    """Where a build pulls into, so that one that was killed goes on from there."""
+    return settings.cache / "pulls" / _digest([origin, selection.fingerprint])
+
+
+def _slice_pull(source: SourceConfig) -> tuple[str, Selection]:
+    """What is pulled from an RDF file, all of whose items are wanted."""
+    [triples] = source.files
+    return f"{triples.name} {source.sha256[triples]}", Selection(everything=True)
+
+
+def _forget_pulls(sources: list[SourceConfig], settings: BuildSettings) -> None:
+    """Removes what this build pulled: the next one pulls anew."""
+    pulls = [_slice_pull(source) for source in sources if source.reader == WIKIDATA]
+    if settings.endpoint:
+        pulls.append((settings.endpoint, Selection()))
+    for origin, selection in pulls:
+        shutil.rmtree(_pull_folder(settings, origin, selection), ignore_errors=True)
 
 
 def _read_source(
     source: SourceConfig, settings: BuildSettings, stages: Stages
 ) -> list[SourceConcept]:
-    with stages.stage(source.name) as stage, ExitStack() as stack:
-        if source.reader == WIKIDATA:
-            if source.files:
-                endpoint, selection = stack.enter_context(local_endpoint(*source.files)), EVERY_ITEM
-            else:
-                endpoint, selection = settings.endpoint, IDENTIFIED
-            records = pull(endpoint, user_agent=settings.user_agent, selection=selection)
-        else:
-            records = source.records()
+    if source.reader == WIKIDATA:
+        records_file = _pull_slice(source, settings, stages)
+        source = replace(source, reader="pulled", files=(records_file,))
+    with stages.stage(source.name) as stage:
+        records = source.records()
         read = list(_counted(records, stage.advance))
         names = sum(len(record.names) for record in read)
         stage.result = f"{len(read):,} records, {names:,} names"
     return read
+
+
+def _pull_slice(source: SourceConfig, settings: BuildSettings, stages: Stages) -> Path:
+    """Pulls all items of an RDF file in Wikidata's vocabulary from a SPARQL server of one's own,
+    and returns the file with their records."""
+    [triples] = source.files
+    origin, selection = _slice_pull(source)
+    folder = _pull_folder(settings, origin, selection)
+    with local_endpoint(triples) as url:
+        pull(url, folder, selection, user_agent="", stages=stages, origin=origin)
+    return folder / RECORDS_FILE
 
 
 def _counted(records: Iterator[SourceConcept], advance: Advance) -> Iterator[SourceConcept]:

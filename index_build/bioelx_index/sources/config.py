@@ -19,6 +19,7 @@ from bioelx.release.manifest import stamp_file
 from bioelx_index.sources import SourceConcept, umls
 from bioelx_index.sources.options import Options, refusal
 from bioelx_index.sources.registry import OPTIONS, READERS
+from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, read_pull
 
 CONFIG_FILE = "sources.toml"
 WIKIDATA = "wikidata"  # the one reader that asks a server, if need be one of its own
@@ -126,6 +127,25 @@ def with_umls(sources: Sequence[SourceConfig], folder: Path) -> list[SourceConfi
         else source
         for source in sources
     ]
+
+
+def pulled_source(replaced: SourceConfig, folder: Path) -> SourceConfig:
+    """A finished pull of Wikidata, in place of the source of that name.
+
+    Raises:
+        FileError: the folder holds no finished pull, or its records have changed since.
+    """
+    pull = read_pull(folder)
+    records = folder / RECORDS_FILE
+    if not records.is_file() or stamp_file(records).sha256 != pull.sha256:
+        raise FileError(records, f"is not what {PULL_FILE} says: pull anew")
+    return replace(
+        replaced,
+        reader="pulled",
+        files=(records,),
+        snapshot=f"{pull.route}: {pull.origin}, {pull.started:%Y-%m-%dT%H:%M:%SZ}",
+        sha256={records: pull.sha256},
+    )
 
 
 def _read_entry(written: dict[str, Any], number: int, path: Path) -> SourceConfig:

@@ -24,6 +24,7 @@ _SCHEMES: dict[str, tuple[str, str]] = {
     "snomedct": (r"\d{6,18}", "sctid snomedct_us snomed_ct snomed"),
     "icd10": (r"[A-Z]\d[\dA-Z](\.[\dA-Z]+)?", "icd-10 icd10who"),
     "icd10cm": (r"[A-Z]\d[\dA-Z](\.[\dA-Z]+)?", ""),
+    "icd11": (r"\d+", "icd-11 icd11.foundation"),
     "icd9": (r"[EV]?\d{2,3}(\.\d+)?", "icd-9"),
     "icd9cm": (r"[EV]?\d{2,3}(\.\d+)?", ""),
     "gard": (r"\d+", ""),

@@ -19,11 +19,12 @@ from bioelx_index.sources import (
     umls,
 )
 from bioelx_index.sources.options import Options
+from bioelx_index.sources.wikidata import folder as pulled
 
 Reader = Callable[..., Iterator[SourceConcept]]
 """Takes a source's name, its files and, if `OPTIONS` knows it, its options."""
 
-READERS: dict[str, Reader] = {
+READERS: dict[str, Reader] = {"pulled": pulled.read} | {
     module.__name__.rpartition(".")[2]: module.read
     for module in (babelon, derived, doid_es, indra, mesh, nando, obo, ordo, sssom, uberon, umls)
 }
