@@ -68,8 +68,13 @@ def test_obsolete_terms_are_retired() -> None:
     doid = concepts(EXCERPTS / "doid.obo")
     assert doid["doid:0050001"].status is Status.RETIRED
     assert doid["doid:267"].replaced_by == doid["doid:4508"].replaced_by == "doid:0001816"
-    gone = concepts(EXCERPTS / "go.obo")["go:0000187"]
+    go = concepts(EXCERPTS / "go.obo")
+    gone = go["go:0000187"]
     assert (gone.replaced_by, gone.related) == (None, ("go:0000165",))  # to be considered
+    assert (go["go:0000013"].status, go["go:0000013"].replaced_by) == (
+        Status.RETIRED,
+        "go:0000008",  # which is retired itself
+    )
 
 
 def test_a_term_that_was_split_has_no_single_successor(write: Write) -> None:

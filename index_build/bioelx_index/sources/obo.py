@@ -85,8 +85,8 @@ def read(
                 yield _retired(source, concept_id, term, options)
             else:
                 yield _active(source, concept_id, term, types.get(concept_id, ()), options)
-                for other in _ids(term.alt_ids):
-                    yield SourceConcept(other, status=Status.RETIRED, replaced_by=concept_id)
+            for other in _ids(term.alt_ids):
+                yield SourceConcept(other, status=Status.RETIRED, replaced_by=concept_id)
 
 
 def _scheme_of_ontology(ontology: str) -> str | None:
