@@ -16,7 +16,10 @@ from bioelx.types import TYPES
 def build(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with sources.toml. Default: the shipped snapshot, data/."),
+        typer.Option(
+            help="Folder with sources.toml, which names each source, its files and its options. "
+            "Default: the shipped snapshot, data/."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None,
@@ -44,7 +47,10 @@ def build(
     ] = "",
     umls: Annotated[
         Path | None,
-        typer.Option(help="Folder with your own MRCONSO.RRF, MRSTY.RRF and MRDEF.RRF, or .gz."),
+        typer.Option(
+            help="Folder with your own UMLS: MRCONSO.RRF and MRSTY.RRF, and, if there, MRDEF.RRF, "
+            "MRCUI.RRF and MRFILES.RRF; plain or .gz, whole or in parts (.aa.gz, .ab.gz)."
+        ),
     ] = None,
     names: Annotated[
         int | None,
@@ -59,6 +65,8 @@ def build(
     With no options the whole shipped snapshot is built, in some 20 minutes on two cores. Vectors
     and merged tables are kept under BIOELX_HOME/cache, and what was pulled: a build that was
     stopped goes on from there. The next one pulls anew, and encodes only names that are new.
+    docs/sources.md says how a source of your own (OBO, Babelon, SSSOM, UMLS) comes in by an entry
+    in sources.toml.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +41,19 @@ from bioelx_index.progress import Advance, Stages
 from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, pulled_source, read_sources, umls_source
-from bioelx_index.sources.registry import READERS
+from bioelx_index.sources.config import (
+    WIKIDATA,
+    SourceConfig,
+    pulled_source,
+    read_sources,
+    with_umls,
+)
 from bioelx_index.sources.wikidata.folder import RECORDS_FILE
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
-WIKIDATA = "wikidata"  # the one reader that asks a server, and the source named like it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
-    sources = _sources(settings)
+    sources = _sources(settings, stages)
     settings.releases.mkdir(parents=True, exist_ok=True)
     parent = active_release(settings.releases)
 
@@ -141,14 +145,18 @@ def _merged_tables(
     return merged.concepts, merged.names
 
 
-def _sources(settings: BuildSettings) -> list[SourceConfig]:
+def _sources(settings: BuildSettings, stages: Stages) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
-    sources = read_sources(settings.data)
+    with stages.stage("checksums") as stage:
+        sources = read_sources(settings.data)
+        if settings.umls:
+            sources = with_umls(sources, settings.umls)
+        files = [file for source in sources for file in source.files]
+        size = sum(file.stat().st_size for file in files)
+        stage.result = f"{len(files)} files, {size / 1e6:,.1f} MB"
     pulled = settings.wikidata or settings.endpoint
     if pulled and all(source.name != WIKIDATA for source in sources):
         raise BioelxError(f"{settings.data}: names no source {WIKIDATA!r} for {pulled} to replace")
-    if settings.umls:
-        sources.append(umls_source(settings.umls))
     return sources
 
 
@@ -169,15 +177,11 @@ def _with_pulled_wikidata(
 def _read_source(
     source: SourceConfig, settings: BuildSettings, stages: Stages
 ) -> list[SourceConcept]:
-    reader, files = source.reader, source.files
-    if reader == WIKIDATA:
+    if source.reader == WIKIDATA:
         folder = pull_slice(source, settings.cache, stages=stages)
-        reader, files = "pulled", (folder / RECORDS_FILE,)
-    if reader not in READERS:
-        known = ", ".join(sorted([WIKIDATA, *READERS]))
-        raise BioelxError(f"{source.name}: no reader {reader!r}; there are {known}")
+        source = replace(source, reader="pulled", files=(folder / RECORDS_FILE,))
     with stages.stage(source.name) as stage:
-        records = READERS[reader](source.name, files)
+        records = source.records()
         read = list(_counted(records, stage.advance))
         names = sum(len(record.names) for record in read)
         stage.result = f"{len(read):,} records, {names:,} names"

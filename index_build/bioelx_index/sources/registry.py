@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from bioelx_index.sources import (
     SourceConcept,
@@ -19,11 +18,20 @@ from bioelx_index.sources import (
     uberon,
     umls,
 )
+from bioelx_index.sources.options import Options
 from bioelx_index.sources.wikidata import folder as pulled
 
-Reader = Callable[[str, Sequence[Path]], Iterator[SourceConcept]]
+Reader = Callable[..., Iterator[SourceConcept]]
+"""Takes a source's name, its files and, if `OPTIONS` knows it, its options."""
 
 READERS: dict[str, Reader] = {"pulled": pulled.read} | {
     module.__name__.rpartition(".")[2]: module.read
     for module in (babelon, derived, doid_es, indra, mesh, nando, obo, ordo, sssom, uberon, umls)
 }
+
+OPTIONS: dict[str, type[Options]] = {
+    "babelon": babelon.BabelonOptions,
+    "obo": obo.OboOptions,
+    "umls": umls.UmlsOptions,
+}
+"""What readers can be told; those that are not here take nothing."""
