@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
+
+from bioelx_eval.datasets import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,21 @@ class Published:
     """By metric, then by group or `macro`; in percent, over all rows."""
 
 
-@cache
-def published_on(dataset: str) -> tuple[Published, ...]:
-    """The systems with figures on this dataset, the best known first as the file lists them."""
+def published_on(dataset: Dataset, groups: Collection[str]) -> list[Published]:
+    """What can stand beside scores of these groups of a dataset, in the order of the file.
+
+    A mean over all groups is left out where these are not all.
+    """
+    columns = {*groups, *({"macro"} if dataset.groups.keys() <= set(groups) else ())}
     content = tomllib.loads(files("bioelx_eval").joinpath("published.toml").read_text("utf-8"))
-    return tuple(
-        Published(system["name"], system["source"], system["knowledge_base"], scores)
-        for system in content["system"]
-        if (scores := system["scores"].get(dataset))
-    )
+    found = []
+    for system in content["system"]:
+        stated = {
+            metric: {column: figure for column, figure in figures.items() if column in columns}
+            for metric, figures in system["scores"].get(dataset.name, {}).items()
+        }
+        if any(stated.values()):
+            found.append(
+                Published(system["name"], system["source"], system["knowledge_base"], stated)
+            )
+    return found

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from bioelx_eval.scores import SUBSETS
 
 PAGE_FILE = "report.html"
 _INTERVALS = f"In small print: {LEVEL:.0%} intervals from {RESAMPLES:,} bootstrap resamples."
+MAIN = "R@1"
+"""The metric of the plot by group and of the words, if a run has it."""
 ERRORS_LISTED = 20_000
 """In all of a page, shared out among its runs: what keeps it fit to be opened and sent."""
 
@@ -50,6 +53,7 @@ class Section:
 
     shown: SideBySide
     summary: Sequence[str]
+    metric: str
     columns: Sequence[str]
     published: Sequence[Published]
     plots: dict[str, Markup]
@@ -62,7 +66,7 @@ class Section:
 
     def stated(self, metric: str, subset: str) -> list[Published]:
         """The systems with a published figure to stand among the scores of a subset."""
-        return [each for each in self.published if subset == "all" and metric in each.scores]
+        return [each for each in self.published if subset == "all" and each.scores.get(metric)]
 
 
 def write_report_page(runs: Sequence[Run], path: Path) -> None:
@@ -86,12 +90,13 @@ def write_report_page(runs: Sequence[Run], path: Path) -> None:
 
 
 def _section(shown: SideBySide, limits: Sequence[int]) -> Section:
-    metric = shown.metrics[0]
+    metric = MAIN if MAIN in shown.metrics else shown.metrics[0]
     return Section(
         shown=shown,
         summary=[_summary(answers, metric) for answers in shown.answers],
+        metric=metric,
         columns=[*shown.groups, *MEANS],
-        published=published_on(shown.dataset.name),
+        published=published_on(shown.dataset, shown.groups),
         plots={
             "scores": plots.scores_by_group(shown, metric),
             "errors": plots.errors_by_group(shown),
@@ -109,8 +114,8 @@ def _summary(answers: Answers, metric: str) -> str:
     sentences = [
         summary(answers.run),
         _over(answers, metric, "covered", "covered rows"),
+        _extremes(answers, metric),
         _over(answers, metric, "covered_unseen", "covered rows whose mention is unseen"),
-        _best_and_worst(answers, metric),
         _errors(answers),
     ]
     return " ".join(filter(None, sentences))
@@ -125,15 +130,13 @@ def _over(answers: Answers, metric: str, subset: str, words: str) -> str:
     return f"Over the {rows:,} {words}, {metric} is {percent(value)} {interval}."
 
 
-def _best_and_worst(answers: Answers, metric: str) -> str:
+def _extremes(answers: Answers, metric: str) -> str:
     values = {group: answers.score(metric, "covered", group).value for group in answers.groups}
     known = {group: value for group, value in values.items() if value is not None}
     if len(known) < 2:
         return ""
-    best, worst = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
-    return (
-        f"Best is {best} with {percent(known[best])}, worst {worst} with {percent(known[worst])}."
-    )
+    (low, least), *_, (high, most) = sorted(known.items(), key=itemgetter(1))
+    return f"It is highest for {high}, {percent(most)}, and lowest for {low}, {percent(least)}."
 
 
 def _errors(answers: Answers) -> str:
