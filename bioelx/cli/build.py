@@ -32,6 +32,13 @@ def build(
     user_agent: Annotated[
         str, typer.Option(help="How to introduce yourself to a public endpoint.")
     ] = "",
+    dictionary: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of `CUI||name` lines, plain or .gz: the whole knowledge base, in place of "
+            "the snapshot. For the protocol of XL-BEL's paper (docs/paper-protocol.md)."
+        ),
+    ] = None,
     umls: Annotated[
         Path | None,
         typer.Option(help="Folder with your own MRCONSO.RRF, MRSTY.RRF and MRDEF.RRF, or .gz."),
@@ -55,6 +62,7 @@ def build(
       bioelx build
       bioelx build --names 100000 --type disease --type phenotype
       bioelx build --umls /data/umls/2026AA/META
+      bioelx build --dictionary /data/umls_onto_all_lang_cased_wikimed_only_399931.txt
       bioelx build --endpoint https://query.example.org/sparql --user-agent 'NAME (mail@host)'
     """
     from bioelx_index.build import USER_AGENT, BuildSettings
@@ -66,6 +74,8 @@ def build(
             raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise BioelxError(f"--endpoint {endpoint}: not an http or https URL")
+    if dictionary and (data or endpoint):
+        raise BioelxError("--dictionary takes the place of --data and --endpoint: give one of them")
     out = console()
     manifest = run(
         BuildSettings(
@@ -73,6 +83,7 @@ def build(
             encoder=encoder or shipped("models/multilingual-e5-small-int8"),
             releases=releases_dir(),
             cache=home() / "cache",
+            dictionary=dictionary,
             umls=umls,
             endpoint=endpoint,
             user_agent=user_agent or USER_AGENT,
@@ -81,7 +92,12 @@ def build(
         ),
         Stages(out),
     )
+    state, then = "active", "bioelx serve"
+    if dictionary:
+        state = "built, not activated"
+        then = f"bioelx eval run xlbel --release {manifest.id} --data DIR --out DIR"
     out.print(
-        f"[bold]{manifest.id}[/] is active: {manifest.concepts:,} concepts, "
-        f"{manifest.names:,} names. Next: bioelx serve"
+        f"[bold]{manifest.id}[/] is {state}: {manifest.concepts:,} concepts, "
+        f"{manifest.names:,} names. Next: {then}",
+        soft_wrap=True,
     )

@@ -42,8 +42,13 @@ from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, read_sources, umls_source
-from bioelx_index.sources.registry import READERS
+from bioelx_index.sources.config import (
+    SourceConfig,
+    dictionary_source,
+    read_sources,
+    umls_source,
+)
+from bioelx_index.sources.registry import READERS, VERBATIM
 from bioelx_index.sources.wikidata import EVERY_ITEM, IDENTIFIED, pull
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
@@ -62,6 +67,7 @@ class BuildSettings:
     encoder: Path  # folder with encoder.json
     releases: Path
     cache: Path  # vectors and merged tables that a later build can use again
+    dictionary: Path | None = None  # `CUI||name` a line, in place of what is in `data`
     umls: Path | None = None  # the user's own RRF files
     endpoint: str = ""  # SPARQL endpoint for Wikidata; empty: a local one with the shipped slice
     user_agent: str = USER_AGENT
@@ -72,12 +78,15 @@ class BuildSettings:
 def build(settings: BuildSettings, stages: Stages) -> Manifest:
     """Runs the offline job, activates the release it made and returns that release's manifest.
 
+    A release of a dictionary follows a published protocol: its ids are the dictionary's, not those
+    of the active release, and it is not activated.
+
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
     sources = _sources(settings)
     settings.releases.mkdir(parents=True, exist_ok=True)
-    parent = active_release(settings.releases)
+    parent = None if settings.dictionary else active_release(settings.releases)
 
     # A draft beside the releases, so that the last step is a rename on one file system; a folder in
     # the temporary one, which only its owner may read.
@@ -105,7 +114,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             concepts=knowledge_base.concept_count,
             names=knowledge_base.name_count,
         )
-        return _release(draft, manifest, settings.releases, stages)
+        return _release(draft, manifest, settings, stages)
 
 
 def _merged_tables(
@@ -126,7 +135,12 @@ def _merged_tables(
         for record in _read_source(source, settings, stages)
     ]
     with stages.stage("merge") as stage:
-        merged = merge(records, trust=[source.name for source in sources], previous=previous)
+        merged = merge(
+            records,
+            trust=[source.name for source in sources],
+            previous=previous,
+            verbatim=[source.name for source in sources if source.reader in VERBATIM],
+        )
         stage.result = f"{len(merged.concepts):,} concepts, {len(merged.names):,} names"
     kept.mkdir(parents=True, exist_ok=True)
     pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
@@ -137,7 +151,10 @@ def _merged_tables(
 
 def _sources(settings: BuildSettings) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
-    sources = read_sources(settings.data)
+    if settings.dictionary:
+        sources = [dictionary_source(settings.dictionary)]
+    else:
+        sources = read_sources(settings.data)
     if settings.endpoint:
         snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
         sources = [
@@ -261,10 +278,11 @@ def _copy_encoder(source: Path, target: Path) -> Path:
     return target
 
 
-def _release(draft: Path, manifest: Manifest, releases: Path, stages: Stages) -> Manifest:
+def _release(draft: Path, manifest: Manifest, settings: BuildSettings, stages: Stages) -> Manifest:
     with stages.stage("release") as stage:
-        finished = finish_release(draft, manifest, releases)
-        activate(finished.id, releases)
+        finished = finish_release(draft, manifest, settings.releases)
+        if not settings.dictionary:
+            activate(finished.id, settings.releases)
         stage.result = finished.id
     return finished
 

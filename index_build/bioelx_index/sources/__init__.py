@@ -6,8 +6,10 @@ file xrefs only), several times and in any order: `bioelx_index.merge` puts the 
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,21 +41,24 @@ class SourceConcept:
     modified: datetime | None = None
 
 
+_OPENERS: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open}
+
+
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """Opens a plain or .xz text file as UTF-8.
+    """Opens a plain, .xz or .gz text file as UTF-8.
 
     Raises:
         FileError: the file is missing, its compression is broken, or it is not UTF-8.
     """
     try:
-        opener = lzma.open if path.suffix == ".xz" else open
+        opener = _OPENERS.get(path.suffix, open)
         with opener(path, "rt", encoding="utf-8", newline="") as stream:
             yield stream
     except FileNotFoundError:
         raise FileError(path, "no such file") from None
-    except (EOFError, lzma.LZMAError) as error:
-        raise FileError(path, f"not a whole .xz file ({error})") from None
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileError(path, f"not a whole {path.suffix} file ({error})") from None
     except UnicodeDecodeError as error:
         raise FileError(path, f"not UTF-8 ({error.reason} at byte {error.start})") from None
 

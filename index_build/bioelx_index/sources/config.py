@@ -71,6 +71,24 @@ def umls_source(folder: Path) -> SourceConfig:
     )
 
 
+def dictionary_source(file: Path) -> SourceConfig:
+    """The user's own dictionary, `CUI||name` a line, as a source like the others.
+
+    Raises:
+        FileError: there is no such file.
+    """
+    if not file.is_file():
+        raise FileError(file, "no such file")
+    return SourceConfig(
+        name="dictionary",
+        reader="dictionary",
+        files=(file,),
+        snapshot=file.name,
+        licence="that of the UMLS, where its names come from: not to be passed on",
+        sha256={file: stamp_file(file).sha256},
+    )
+
+
 def _read_entry(entry: dict, number: int, path: Path) -> SourceConfig:
     try:
         config = SourceConfig(
