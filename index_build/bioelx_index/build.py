@@ -35,7 +35,7 @@ from bioelx.release import (
 )
 from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
-from bioelx.search.index import NameIndex
+from bioelx.search.index import EXACT_FACTORY, NameIndex
 from bioelx_index.calibrate import fit_confidence
 from bioelx_index.endpoint import local_endpoint
 from bioelx_index.merge import merge
@@ -79,7 +79,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
     """Runs the offline job, activates the release it made and returns that release's manifest.
 
     A release of a dictionary follows a published protocol: its ids are the dictionary's, not those
-    of the active release, and it is not activated.
+    of the active release, its index compares every name, and it is not activated.
 
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
@@ -99,7 +99,8 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         concepts, names = _selected(concepts, names, settings, stages)
         knowledge_base = _write_tables(concepts, names, draft)
         vectors = _encode(knowledge_base, encoder, settings.cache, stages)
-        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages)
+        exact = settings.dictionary is not None and settings.umls is None
+        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages, exact=exact)
         _fit_confidence(knowledge_base, index, vectors, draft, stages)
         _write_canaries(knowledge_base, draft)
         manifest = Manifest(
@@ -232,9 +233,11 @@ def _index(
     encoder: Encoder,
     draft: Path,
     stages: Stages,
+    *,
+    exact: bool,
 ) -> tuple[NameIndex, IndexStamp]:
     with stages.stage("index") as stage:
-        index = NameIndex.build(vectors)
+        index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else None)
         index.save(draft)
         recall = recall_at(10, index, vectors, knowledge_base, encoder)
         stage.result = f"{index.factory}, {index.text_count:,} vectors, recall@10 {recall:.3f}"

@@ -120,8 +120,14 @@ def names_of(release: Path) -> dict[str, set[str]]:
 
 
 def test_the_knowledge_base_is_the_dictionary_and_scores_follow_the_protocol(
-    home: Path, dictionary: Path, xlbel: Path, small_snapshot: Path, tmp_path: Path
+    home: Path,
+    dictionary: Path,
+    xlbel: Path,
+    small_snapshot: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("bioelx.search.index.EXACT_UP_TO", 0)
     active = built(home, "--data", small_snapshot)
     release = built(home, "--dictionary", dictionary)
     # Evaluated by its id; what is served stays as it was, and no id comes from there.
@@ -130,6 +136,7 @@ def test_the_knowledge_base_is_the_dictionary_and_scores_follow_the_protocol(
     assert [(each.name, each.snapshot) for each in manifest.sources] == [
         ("dictionary", "umls_5.txt")
     ]
+    assert manifest.index.factory == "Flat"  # however many names there are
     expected: dict[str, set[str]] = {}
     for cuis, name in DICTIONARY:
         for cui in cuis.split("|"):
