@@ -57,11 +57,10 @@ def _simulate(
     for row, name_row in enumerate(sample):
         truth, own_text = int(kb.name_concept[name_row]), int(kb.name_text[name_row])
         exact, nil = draws[row] < _SHARE_EXACT, draws[row] > 1 - _SHARE_NIL
-        scored = dict(zip(found.texts[row].tolist(), found.scores[row].tolist(), strict=True))
-        for absent in (-1, own_text):
-            scored.pop(absent, None)
+        others = found.texts[row] != own_text
+        texts, scores = found.texts[row][others], found.scores[row][others]
         language = kb.name(int(name_row)).lang
-        hits = pool(kb, scored, own_text if exact else None, language)
+        hits = pool(kb, texts, scores, own_text if exact else None, language)
         hits = [hit for hit in hits if not (nil and hit.concept_row == truth)][:CONSIDERED]
         features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
         yield [f.values() for f in features], [hit.concept_row == truth for hit in hits]
