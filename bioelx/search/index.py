@@ -95,6 +95,10 @@ class NameIndex:
     def dimension(self) -> int:
         return self._index.d
 
+    def vectors(self) -> Float32:
+        """All vectors by text id, float32 [texts, dim], as exactly as the index keeps them."""
+        return self._index.reconstruct_n(0, self.text_count)
+
     def search(
         self, vectors: Float32, k: int, allowed: npt.NDArray[np.bool_] | None = None
     ) -> Neighbours:

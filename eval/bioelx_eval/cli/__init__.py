@@ -6,6 +6,7 @@ import typer
 
 from bioelx_eval.cli.list import list_datasets
 from bioelx_eval.cli.run import run
+from bioelx_eval.cli.speed import speed
 
 app = typer.Typer(
     help="Run the benchmarks offline against a release.",
@@ -15,6 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(speed)
 app.command("list")(list_datasets)
 
 __all__ = ["app"]
