@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from bioelx_eval.cli.expect import expect
 from bioelx_eval.cli.list import list_datasets
+from bioelx_eval.cli.reproduce import reproduce
 from bioelx_eval.cli.run import run
 from bioelx_eval.cli.speed import speed
 
@@ -16,6 +18,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(reproduce)
+app.command()(expect)
 app.command()(speed)
 app.command("list")(list_datasets)
 

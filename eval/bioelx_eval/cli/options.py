@@ -6,7 +6,11 @@ from collections.abc import Iterable
 
 import typer
 
+from bioelx.settings import CHECKOUT
 from bioelx_eval.datasets import DATASETS, Dataset
+
+EXPECTED = CHECKOUT / "eval" / "expected"
+"""Where the files of expected scores are: with the code that should give them."""
 
 
 def parse_dataset(name: str) -> Dataset:

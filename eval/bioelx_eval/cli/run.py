@@ -117,8 +117,8 @@ def run(
     try:
         for tested in releases:
             for each in surveys:
-                folder = _folder(out, tested, each)
-                work += _evaluate(each, tested, folder, settings)
+                folder = folder_of(out, tested, each)
+                work += evaluate_shown(each, tested, folder, settings)
                 runs.append(read_run(folder))
                 write_report(runs[-1])
                 shown.print(as_table(runs[-1]))
@@ -160,7 +160,8 @@ def _encode_alone(surveys: Sequence[Survey], tested: ReleaseUnderTest) -> Alone:
     return Alone(len(texts), perf_counter() - started)
 
 
-def _folder(out: Path, tested: ReleaseUnderTest, examples: Survey) -> Path:
+def folder_of(out: Path, tested: ReleaseUnderTest, examples: Survey) -> Path:
+    """Where a run's files go; makes the folder."""
     folder = out / tested.manifest.id / examples.dataset.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +170,7 @@ def _folder(out: Path, tested: ReleaseUnderTest, examples: Survey) -> Path:
     return folder
 
 
-def _evaluate(
+def evaluate_shown(
     examples: Survey, tested: ReleaseUnderTest, folder: Path, settings: EvaluationSettings
 ) -> Work:
     """Evaluates with a bar that shows how far it is and how long it will take."""
