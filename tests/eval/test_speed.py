@@ -27,7 +27,7 @@ from bioelx_eval.speed.mentions import Mention, from_dataset, mistype, with_typi
 from bioelx_eval.speed.part import part_of
 from bioelx_eval.speed.systems import Judge, Reply, linker_inside, server, trigram_script
 
-SCRIPT, GRAMS = "script: torch fp32, FAISS flat", "3-grams, TF-IDF (exact)"
+SCRIPT, GRAMS = "script: torch fp32, flat", "3-grams, TF-IDF (exact)"
 INSIDE, OUTSIDE = "BioELX in process", "BioELX over gRPC"
 
 

@@ -154,7 +154,7 @@ def naive_script(
 ) -> Iterator[System]:
     """The script that a user would write; it encodes `names` if there are no `vectors` yet."""
     arguments = ["-P", str(HERE / "naive.py"), str(model), str(names), str(vectors), prefix]
-    title = "script: torch fp32, FAISS flat"
+    title = "script: torch fp32, flat"
     shown = not vectors.exists()
     with _script(title, arguments, _alone, judge, threads=threads, show_log=shown) as script:
         yield script
