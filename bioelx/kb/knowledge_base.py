@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bioelx.types import NAME_KINDS, TYPES, Concept, Name, Status
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
+_STATUS = {status.value: status for status in Status}
 _LABEL_KINDS = ("label", "title", "alias")
 """The kinds of names by how well they serve as a label."""
 
@@ -97,14 +98,13 @@ class KnowledgeBase:
 
     def concepts(self, rows: Sequence[int]) -> list[Concept]:
         """The concepts of several rows; far quicker than one by one."""
-        columns = {
+        taken = {
             name: column.take(pa.array(rows, pa.int64())).to_pylist()
             for name, column in self._concept_columns.items()
         }
-        for name, convert in (("types", tuple), ("xrefs", tuple), ("status", Status)):
-            columns[name] = map(convert, columns[name])
-        values = zip(*columns.values(), strict=True)
-        return [Concept(**dict(zip(columns, each, strict=True))) for each in values]
+        for name, convert in (("types", tuple), ("xrefs", tuple), ("status", _STATUS.get)):
+            taken[name] = map(convert, taken[name])
+        return list(map(Concept, *(taken[field.name] for field in fields(Concept))))
 
     def row_of(self, concept_id: str) -> int | None:
         """The row of a concept, active or retired."""
@@ -161,12 +161,10 @@ class KnowledgeBase:
         """
         chain = [part for language in languages for part in _with_fallbacks(language)]
         lang, kind = self._name_parts["lang"], self._name_parts["kind"]
-        name_order, starts = self._names_by_concept
-        positions, of_row = _spans(starts, np.asarray(rows))
-        names = name_order[positions]
+        names, of_row = self._names_of_rows(np.asarray(rows, np.int64))
         place = lang.places(chain)[lang.codes[names]]
-        order = np.lexsort((kind.places(_LABEL_KINDS)[kind.codes[names]], place, of_row))
-        best = order[np.unique(of_row, return_index=True)[1]]  # of each row that has any name
+        order = place * len(_LABEL_KINDS) + kind.places(_LABEL_KINDS)[kind.codes[names]]
+        best = _first_least(order, of_row)
         best = best[place[best] < len(chain)]
         texts = self._name_texts.take(pa.array(names[best])).to_pylist()
         found = {
@@ -175,11 +173,29 @@ class KnowledgeBase:
                 of_row[best].tolist(), texts, place[best].tolist(), strict=True
             )
         }
-        return [found.get(at) or self._own_label(row) for at, row in enumerate(rows)]
+        without = [at for at in range(len(rows)) if at not in found]
+        found.update(zip(without, self._own_labels([rows[at] for at in without]), strict=True))
+        return [found[at] for at in range(len(rows))]
 
-    def _own_label(self, row: int) -> tuple[str, str]:
-        own = self._concept_columns["label"][row].as_py()
-        return own, next((name.lang for name in self.names_of(row) if name.text == own), "und")
+    def _own_labels(self, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """The concepts' own labels, each with the language of a name that equals it."""
+        own = self._concept_columns["label"].take(pa.array(rows, pa.int64()))
+        names, of_row = self._names_of_rows(np.asarray(rows, np.int64))
+        texts = self._name_texts.take(pa.array(names))
+        equal = pc.equal(texts, own.take(pa.array(of_row))).to_numpy(zero_copy_only=False)
+        names, of_row = names[equal], of_row[equal]
+        first = _first_least(np.zeros(len(names), np.int64), of_row)
+        found = self._name_parts["lang"].decoded(names[first])
+        languages = dict(zip(of_row[first].tolist(), found, strict=True))
+        return [(label, languages.get(at, "und")) for at, label in enumerate(own.to_pylist())]
+
+    def _names_of_rows(self, concept_rows: Int64) -> tuple[Int32, Int64]:
+        """The name rows of several concepts one after the other, and of each the place of its
+        concept in `concept_rows`.
+        """
+        order, starts = self._names_by_concept
+        positions, of_concept = _spans(starts, concept_rows)
+        return order[positions], of_concept
 
     # Names
 
@@ -191,12 +207,11 @@ class KnowledgeBase:
         at = np.asarray(rows, np.int64)
         texts = self._name_texts.take(pa.array(at)).to_pylist()
         parts = (self._name_parts[part].decoded(at) for part in ("lang", "kind", "source"))
-        return [Name(*values) for values in zip(texts, *parts, strict=True)]
+        return list(map(Name, texts, *parts))
 
     def names_of(self, concept_row: int) -> list[Name]:
         """All names of a concept."""
-        order, starts = self._names_by_concept
-        return self.names(order[starts[concept_row] : starts[concept_row + 1]].tolist())
+        return self.names(self._names_of_rows(np.array([concept_row]))[0].tolist())
 
     @cached_property
     def names_per_concept(self) -> Int32:
@@ -323,6 +338,14 @@ def _spans(starts: Int32, which: npt.NDArray[np.integer]) -> tuple[Int64, Int64]
     of_which = np.repeat(np.arange(len(which)), counts)
     before = np.cumsum(counts) - counts
     return np.arange(len(of_which)) + (starts[which] - before)[of_which], of_which
+
+
+def _first_least(order: Int64, of_group: Int64) -> Int64:
+    """The position of the first of the least values in each group that has any; groups ascend."""
+    if not len(order):
+        return np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.diff(of_group, prepend=-1))
+    return np.minimum.reduceat(order * len(order) + np.arange(len(order)), starts) % len(order)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

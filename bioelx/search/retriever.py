@@ -69,10 +69,15 @@ class Retriever:
             for query, texts, scores in zip(
                 pending, neighbours.texts, neighbours.scores, strict=True
             ):
-                of_query = pool(
-                    self._kb, texts, scores, exact[query], languages[query], types=types
+                found[query] = pool(
+                    self._kb,
+                    texts,
+                    scores,
+                    exact[query],
+                    languages[query],
+                    top_k=top_k,
+                    types=types,
                 )
-                found[query] = of_query[:top_k]
             pending = [query for query in pending if len(found[query]) < top_k]
             if names >= min(reachable, _MAX_NAMES):
                 break
@@ -87,9 +92,10 @@ def pool(
     exact: int | None,
     language: str,
     *,
+    top_k: int,
     types: tuple[str, ...] = (),
 ) -> list[Hit]:
-    """Pools texts to the concepts that they name, best first (see `Retriever.retrieve`).
+    """Pools texts to the best concepts that they name (see `Retriever.retrieve`).
 
     Args:
         texts: those found for one mention, int64 [n]; -1 stands for none.
@@ -117,14 +123,13 @@ def pool(
     order = np.lexsort((concept_rows, -known, kind, foreign, -score, inexact))
     # A concept's best name comes first, and so do the concepts by their best names.
     _, first = np.unique(concept_rows[order], return_index=True)
-    best = order[np.sort(first)]
-    return [
-        Hit(*values)
-        for values in zip(
+    best = order[np.sort(first)[:top_k]]
+    return list(
+        map(
+            Hit,
             concept_rows[best].tolist(),
             name_rows[best].tolist(),
             np.minimum(score[best], 1).tolist(),
             (~inexact[best]).tolist(),
-            strict=True,
         )
-    ]
+    )

@@ -27,11 +27,14 @@ from pydantic import TypeAdapter, ValidationError
 from bioelx.errors import FileError
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE
 from bioelx.release import Manifest
+from bioelx.settings import CHECKOUT
 from bioelx.types import Rerank
 from bioelx_eval.datasets import DATASETS
 from bioelx_eval.report.files import Run
 from bioelx_eval.report.table import MEANS
 
+EXPECTED = CHECKOUT / "eval" / "expected"
+"""Where the files are: with the code that should give their scores."""
 SCHEMA = 1
 TOLERANCE = 0.005
 _HEADER = "# Written by `bioelx eval expect`, checked by `bioelx eval reproduce`.\n"

@@ -48,6 +48,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         "after": pa.string(),
         "gold": _STRINGS,
         "gold_concepts": _STRINGS,
+        "gold_labels": _STRINGS,
         "gold_types": _STRINGS,
         "covered": pa.bool_(),
         "reachable": pa.bool_(),
@@ -62,7 +63,8 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 """
 - `covered`: the dataset's fixed list of covered rows has it; `reachable` where there is no list.
-- `reachable`: an active concept of the release bears a gold id; these are the `gold_concepts`.
+- `reachable`: an active concept of the release bears a gold id; these are the `gold_concepts`,
+  with their `gold_labels` and, of all together, their `gold_types`.
 - `named`: the mention is, after normalisation, a name of one of them.
 - `seen`: the mention is, after normalisation, among the training names.
 - `rank`: of the first right candidate, from 1; null where none is right.
@@ -122,7 +124,7 @@ def _judge(
     query = example.query
     key = normalise(query.mention)
     gold_rows = gold.rows(example.gold)
-    concepts = [gold.concept_of[row] for row in gold_rows]
+    concepts = sorted((gold.concept_of[row] for row in gold_rows), key=lambda c: c.concept_id)
     right = {concept.concept_id for concept in concepts}
     types = sorted({each for concept in concepts for each in concept.types})
     ranks = [_first_right(link.candidates, right) for link in parts]
@@ -142,7 +144,8 @@ def _judge(
         "before": query.text[max(0, query.start - CONTEXT) : query.start],
         "after": query.text[query.end : query.end + CONTEXT],
         "gold": example.gold,
-        "gold_concepts": sorted(right),
+        "gold_concepts": [concept.concept_id for concept in concepts],
+        "gold_labels": [concept.label for concept in concepts],
         "gold_types": types,
         "covered": bool(right) if example.covered is None else example.covered,
         "reachable": bool(right),

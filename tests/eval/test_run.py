@@ -91,6 +91,7 @@ def test_scores_report_and_predictions(
     assert [row["named"] for row in rows.values()] == [True, False, False, False, True, False]
     german = rows["de/1"]
     assert (german["gold_concepts"], german["gold_types"]) == (["wikidata:Q12206"], ["disease"])
+    assert german["gold_labels"] == ["diabetes mellitus"]
     assert (german["language"], german["error"]) == ("de", "ranked below")
     first, right = german["candidates"][0], german["candidates"][german["rank"] - 1]
     assert (first["concept_id"], first["matched"]) == ("wikidata:Q12152", "Herzinfarkt")

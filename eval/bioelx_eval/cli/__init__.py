@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from bioelx_eval.cli.compare import compare
 from bioelx_eval.cli.expect import expect
 from bioelx_eval.cli.list import list_datasets
 from bioelx_eval.cli.reproduce import reproduce
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(compare)
 app.command()(reproduce)
 app.command()(expect)
 app.command()(speed)

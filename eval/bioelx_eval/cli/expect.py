@@ -10,8 +10,8 @@ import typer
 from bioelx.cli.output import console
 from bioelx.errors import FileError
 from bioelx.release import find_release, read_manifest
-from bioelx_eval.cli.options import EXPECTED
-from bioelx_eval.expected import TOLERANCE, expected_of, write_expected
+from bioelx_eval.cli.options import make_folder
+from bioelx_eval.expected import EXPECTED, TOLERANCE, expected_of, write_expected
 from bioelx_eval.report.files import Run, read_run
 
 
@@ -41,10 +41,7 @@ def expect(
       bioelx eval expect OUT/RELEASE/*
     """
     read = [read_run(run) for run in runs]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(out, f"cannot be made a folder ({error.strerror})") from None
+    make_folder(out)
     shown = console()
     for run in read:
         of_run = run.scores["knowledge_base"]["release"]

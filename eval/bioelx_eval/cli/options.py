@@ -1,22 +1,42 @@
-"""What the commands share: datasets and their groups by name."""
+"""What the commands share: things by their names, and folders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import typer
 
-from bioelx.settings import CHECKOUT
+from bioelx.errors import FileError
 from bioelx_eval.datasets import DATASETS, Dataset
-
-EXPECTED = CHECKOUT / "eval" / "expected"
-"""Where the files of expected scores are: with the code that should give them."""
+from bioelx_eval.scores import SUBSETS, Subset
 
 
 def parse_dataset(name: str) -> Dataset:
     if name not in DATASETS:
         raise typer.BadParameter(f"unknown dataset {name!r}; known are {', '.join(DATASETS)}")
     return DATASETS[name]
+
+
+def parse_subset(key: str) -> Subset:
+    for subset in SUBSETS:
+        if subset.key == key:
+            return subset
+    known = ", ".join(subset.key for subset in SUBSETS)
+    raise typer.BadParameter(f"unknown subset {key!r}; known are {known}")
+
+
+def make_folder(path: Path) -> Path:
+    """Makes the folder, unless it is there.
+
+    Raises:
+        FileError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(path, f"cannot be made a folder ({error.strerror})") from None
+    return path
 
 
 def groups_named(dataset: Dataset, wanted: Iterable[str]) -> list[str]:

@@ -14,10 +14,11 @@ from rich.table import Table
 from bioelx.cli.output import console
 from bioelx.errors import FileError
 from bioelx.settings import home, shipped
-from bioelx_eval.cli.options import EXPECTED
-from bioelx_eval.cli.run import evaluate_shown, folder_of
+from bioelx_eval.cli.options import make_folder
+from bioelx_eval.cli.run import evaluate_shown
 from bioelx_eval.datasets import DATASETS
 from bioelx_eval.expected import (
+    EXPECTED,
     Check,
     Expected,
     Verdict,
@@ -83,7 +84,8 @@ def reproduce(
     for (path, expected), examples in zip(wanted, surveys, strict=True):
         settings = _settings(path, expected, ranker, training, threads=threads, fresh=fresh)
         tested = ReleaseUnderTest(release, settings)
-        folder = folder_of(_place(expected, out or home() / "evaluations"), tested, examples)
+        place = _place(expected, out or home() / "evaluations")
+        folder = make_folder(place / tested.manifest.id / examples.dataset.name)
         evaluate_shown(examples, tested, folder, settings)
         run = read_run(folder)
         checks = check(expected, run, tested.manifest)

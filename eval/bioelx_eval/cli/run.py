@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bioelx.cli.output import console
-from bioelx.errors import FileError
 from bioelx.kb import normalise
 from bioelx.settings import home
 from bioelx.types import Rerank
-from bioelx_eval.cli.options import groups_named, parse_dataset
+from bioelx_eval.cli.options import groups_named, make_folder, parse_dataset
 from bioelx_eval.datasets import Dataset
 from bioelx_eval.harness import EvaluationSettings, ReleaseUnderTest, Work, evaluate
 from bioelx_eval.metrics import DEFAULT, parse_metric
@@ -117,7 +116,7 @@ def run(
     try:
         for tested in releases:
             for each in surveys:
-                folder = folder_of(out, tested, each)
+                folder = make_folder(out / tested.manifest.id / each.dataset.name)
                 work += evaluate_shown(each, tested, folder, settings)
                 runs.append(read_run(folder))
                 write_report(runs[-1])
@@ -158,16 +157,6 @@ def _encode_alone(surveys: Sequence[Survey], tested: ReleaseUnderTest) -> Alone:
     started = perf_counter()
     tested.linker.encoder.encode(texts)
     return Alone(len(texts), perf_counter() - started)
-
-
-def folder_of(out: Path, tested: ReleaseUnderTest, examples: Survey) -> Path:
-    """Where a run's files go; makes the folder."""
-    folder = out / tested.manifest.id / examples.dataset.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(folder, f"cannot be made a folder ({error.strerror})") from None
-    return folder
 
 
 def evaluate_shown(

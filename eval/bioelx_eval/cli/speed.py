@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bioelx.cli.options import Release
 from bioelx.cli.output import console
 from bioelx.errors import BioelxError, FileError
-from bioelx_eval.cli.options import parse_dataset
+from bioelx_eval.cli.options import make_folder, parse_dataset
 from bioelx_eval.speed.lineup import Entrants
 from bioelx_eval.speed.report import describe, tables, write_speed
 from bioelx_eval.speed.run import SpeedSettings, measure_speed
@@ -74,10 +74,7 @@ def speed(
     if torch_model and not torch_model.is_dir():
         raise FileError(torch_model, "no such folder")
     if out:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(out, f"cannot be made a folder ({error.strerror})") from None
+        make_folder(out)
     settings = SpeedSettings(
         release=release,
         dataset=parse_dataset(dataset) if data else None,

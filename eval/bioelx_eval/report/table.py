@@ -154,7 +154,11 @@ def new_table(title: str, columns: Sequence[str]) -> Table:
 
 
 def markdown_row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(_in_a_cell, cells))} |"
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.splitlines()).replace("|", r"\|")
 
 
 def markdown_head(*names: str, words: int = 1) -> list[str]:
