@@ -45,6 +45,13 @@ def build(
             help="Who you are, for all but your own servers: 'Name/1.0 (mail or web address)'.",
         ),
     ] = "",
+    dictionary: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of `CUI||name` lines, plain or .gz: the whole knowledge base, in place of "
+            "the snapshot. For the protocol of XL-BEL's paper (docs/paper-protocol.md)."
+        ),
+    ] = None,
     umls: Annotated[
         Path | None,
         typer.Option(
@@ -75,6 +82,7 @@ def build(
       bioelx build --umls /data/umls/2026AA/META
       bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       bioelx build --endpoint http://localhost:7878/query
+      bioelx build --dictionary /data/umls_onto_all_lang_cased_wikimed_only_399931.txt
     """
     from bioelx_index.build import BuildSettings
     from bioelx_index.build import build as run
@@ -86,6 +94,10 @@ def build(
             raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
     if endpoint and wikidata:
         raise BioelxError("--endpoint and --wikidata: Wikidata comes from one of the two")
+    if dictionary and (data or endpoint or wikidata):
+        raise BioelxError(
+            "--dictionary takes the place of --data, --endpoint and --wikidata: give one of them"
+        )
     if endpoint:
         check_caller(endpoint, user_agent)
     out = console()
@@ -95,6 +107,7 @@ def build(
             encoder=encoder or shipped("models/multilingual-e5-small-int8"),
             releases=releases_dir(),
             cache=home() / "cache",
+            dictionary=dictionary,
             umls=umls,
             wikidata=wikidata,
             endpoint=endpoint,
@@ -104,7 +117,12 @@ def build(
         ),
         Stages(out),
     )
+    state, then = "active", "bioelx serve"
+    if dictionary:
+        state = "built, not activated"
+        then = f"bioelx eval run xlbel --release {manifest.id} --data DIR --out DIR"
     out.print(
-        f"[bold]{manifest.id}[/] is active: {manifest.concepts:,} concepts, "
-        f"{manifest.names:,} names. Next: bioelx serve"
+        f"[bold]{manifest.id}[/] is {state}: {manifest.concepts:,} concepts, "
+        f"{manifest.names:,} names. Next: {then}",
+        soft_wrap=True,
     )

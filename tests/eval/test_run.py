@@ -270,24 +270,6 @@ def test_bad_arguments_are_named(
         run_xlbel(data, release, tmp_path / "file")
 
 
-def test_list(write_xlbel: Callable[..., Path]) -> None:
-    data = write_xlbel({})
-    entries = run("list", "--data", data).stdout.split("\n\n")
-    assert [entry.split(":")[0] for entry in entries] == list(DATASETS)
-    v1, v0, mantra, *_, wikimed, _all = entries
-    assert v1.startswith(
-        "xlbel: XL-BEL v1.0, 10,000 examples, licence MIT\n"
-        "  groups: en, es, de, fi, ru, tr, ko, zh, ja, th\n  from http"
-    )
-    assert v1.endswith(f"\n  in {data}")
-    assert v0.endswith(f"\n  not in {data}")
-    assert mantra.startswith(
-        "mantra: Mantra GSC, 4,817 examples, licence GPL-3.0\n  groups: EMEA en"
-    )
-    assert "examples not counted" in wikimed
-    assert str(data) not in run("list").stdout
-
-
 BC5CDR = """\
 1|t|Heart attack and asthma.
 1|a|An infarct, AMI.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import typer
 
 from bioelx_eval.cli.compare import compare
+from bioelx_eval.cli.expect import expect
 from bioelx_eval.cli.list import list_datasets
+from bioelx_eval.cli.reproduce import reproduce
 from bioelx_eval.cli.run import run
+from bioelx_eval.cli.speed import speed
 
 app = typer.Typer(
     help="Run the benchmarks offline against a release.",
@@ -17,6 +20,9 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(compare)
+app.command()(reproduce)
+app.command()(expect)
+app.command()(speed)
 app.command("list")(list_datasets)
 
 __all__ = ["app"]

@@ -117,7 +117,7 @@ def run(
         for tested in releases:
             for each in surveys:
                 folder = make_folder(out / tested.manifest.id / each.dataset.name)
-                work += _evaluate(each, tested, folder, settings)
+                work += evaluate_shown(each, tested, folder, settings)
                 runs.append(read_run(folder))
                 write_report(runs[-1])
                 shown.print(as_table(runs[-1]))
@@ -167,7 +167,7 @@ def _encode_alone(surveys: Sequence[Survey], tested: ReleaseUnderTest) -> Alone:
     return Alone(len(texts), perf_counter() - started)
 
 
-def _evaluate(
+def evaluate_shown(
     examples: Survey, tested: ReleaseUnderTest, folder: Path, settings: EvaluationSettings
 ) -> Work:
     """Evaluates with a bar that shows how far it is and how long it will take."""

@@ -24,6 +24,7 @@ from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, Pull, 
 CONFIG_FILE = "sources.toml"
 WIKIDATA = "wikidata"  # the one reader that asks a server, if need be one of its own
 UMLS = "umls"
+DICTIONARY = "dictionary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,24 @@ def pulled_source(replaced: SourceConfig, folder: Path) -> SourceConfig:
         snapshot=f"{pull.route}: {pull.origin}, {pull.started:%Y-%m-%dT%H:%M:%SZ}",
         sha256={records: pull.sha256},
         pull=pull,
+    )
+
+
+def dictionary_source(file: Path) -> SourceConfig:
+    """The user's own dictionary, `CUI||name` a line, as a source like the others.
+
+    Raises:
+        FileError: there is no such file.
+    """
+    if not file.is_file():
+        raise FileError(file, "no such file")
+    return SourceConfig(
+        name=DICTIONARY,
+        reader=DICTIONARY,
+        files=(file,),
+        snapshot=file.name,
+        licence="that of the UMLS, where its names come from: not to be passed on",
+        sha256={file: stamp_file(file).sha256},
     )
 
 

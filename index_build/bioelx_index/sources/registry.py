@@ -8,6 +8,7 @@ from bioelx_index.sources import (
     SourceConcept,
     babelon,
     derived,
+    dictionary,
     doid_es,
     indra,
     mesh,
@@ -21,12 +22,18 @@ from bioelx_index.sources import (
 from bioelx_index.sources.options import Options
 from bioelx_index.sources.wikidata import folder as pulled
 
+VERBATIM = {"dictionary"}
+"""Readers whose names a published protocol fixes: no rule of hygiene may drop one."""
+
 Reader = Callable[..., Iterator[SourceConcept]]
 """Takes a source's name, its files and, if `OPTIONS` knows it, its options."""
 
 READERS: dict[str, Reader] = {"pulled": pulled.read} | {
     module.__name__.rpartition(".")[2]: module.read
-    for module in (babelon, derived, doid_es, indra, mesh, nando, obo, ordo, sssom, uberon, umls)
+    for module in (
+        *(babelon, derived, dictionary, doid_es, indra, mesh),
+        *(nando, obo, ordo, sssom, uberon, umls),
+    )
 }
 
 OPTIONS: dict[str, type[Options]] = {
