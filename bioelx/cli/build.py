@@ -25,12 +25,22 @@ def build(
     endpoint: Annotated[
         str,
         typer.Option(
-            help="SPARQL endpoint to pull Wikidata from. Default: a local server with the "
-            "shipped slice."
+            help="SPARQL endpoint to pull Wikidata from, in place of the shipped slice; a choice "
+            "of what to pull has 'bioelx pull wikidata'."
         ),
     ] = "",
+    wikidata: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a finished 'bioelx pull wikidata', in place of the shipped slice."
+        ),
+    ] = None,
     user_agent: Annotated[
-        str, typer.Option(help="How to introduce yourself to a public endpoint.")
+        str,
+        typer.Option(
+            envvar="BIOELX_USER_AGENT",
+            help="Who you are, for all but your own servers: 'Name/1.0 (mail or web address)'.",
+        ),
     ] = "",
     umls: Annotated[
         Path | None,
@@ -47,25 +57,29 @@ def build(
     """Build and activate a release: pull, merge, encode, index.
 
     With no options the whole shipped snapshot is built, in some 20 minutes on two cores. Vectors
-    and merged tables are kept under BIOELX_HOME/cache: a build that was stopped goes on from
-    there, and the next one encodes only names that are new.
+    and merged tables are kept under BIOELX_HOME/cache, and what was pulled: a build that was
+    stopped goes on from there. The next one pulls anew, and encodes only names that are new.
 
     \b
     Examples:
       bioelx build
       bioelx build --names 100000 --type disease --type phenotype
       bioelx build --umls /data/umls/2026AA/META
-      bioelx build --endpoint https://query.example.org/sparql --user-agent 'NAME (mail@host)'
+      bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
+      bioelx build --endpoint http://localhost:7878/query
     """
     from bioelx_index.build import BuildSettings
     from bioelx_index.build import build as run
     from bioelx_index.progress import Stages
+    from bioelx_index.sources.wikidata.endpoint import check_caller
 
     for wanted in types or ():
         if wanted not in TYPES:
             raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        raise BioelxError(f"--endpoint {endpoint}: not an http or https URL")
+    if endpoint and wikidata:
+        raise BioelxError("--endpoint and --wikidata: Wikidata comes from one of the two")
+    if endpoint:
+        check_caller(endpoint, user_agent)
     out = console()
     manifest = run(
         BuildSettings(
@@ -74,6 +88,7 @@ def build(
             releases=releases_dir(),
             cache=home() / "cache",
             umls=umls,
+            wikidata=wikidata,
             endpoint=endpoint,
             user_agent=user_agent,
             names_budget=names,

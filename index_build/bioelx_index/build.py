@@ -36,16 +36,14 @@ from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import NameIndex
 from bioelx_index.calibrate import fit_confidence
-from bioelx_index.endpoint import local_endpoint
 from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
+from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.config import SourceConfig, pulled_source, read_sources, umls_source
 from bioelx_index.sources.registry import READERS
 from bioelx_index.sources.wikidata.folder import RECORDS_FILE
-from bioelx_index.sources.wikidata.selection import Selection
-from bioelx_index.sources.wikidata.sparql import pull
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
@@ -108,7 +106,8 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             names=knowledge_base.name_count,
         )
         finished = _release(draft, manifest, settings.releases, stages)
-    _forget_pulls(sources, settings)
+    if settings.endpoint:
+        put_aside(settings.endpoint, settings.cache, finished.id)
     return finished
 
 
@@ -136,6 +135,9 @@ def _merged_tables(
     pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
     pq.write_table(merged.names, kept / "unfinished")
     (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that both are whole
+    for source in sources:
+        if source.reader == WIKIDATA:
+            forget_slice(source, settings.cache)
     return merged.concepts, merged.names
 
 
@@ -154,33 +156,14 @@ def _with_pulled_wikidata(
     sources: list[SourceConfig], settings: BuildSettings, stages: Stages
 ) -> list[SourceConfig]:
     """The sources, with a pull in place of the snapshot's slice of Wikidata if one is wanted."""
-    folder, selection = settings.wikidata, Selection()
+    folder = settings.wikidata
     if settings.endpoint:
-        folder = _pull_folder(settings, settings.endpoint, selection)
-        pull(settings.endpoint, folder, selection, user_agent=settings.user_agent, stages=stages)
+        folder = pull_endpoint(
+            settings.endpoint, settings.cache, user_agent=settings.user_agent, stages=stages
+        )
     if folder is None:
         return sources
     return [pulled_source(each, folder) if each.name == WIKIDATA else each for each in sources]
-
-
-def _pull_folder(settings: BuildSettings, origin: str, selection: Selection) -> Path:
-    """Where a build pulls into, so that one that was killed goes on from there."""
-    return settings.cache / "pulls" / _digest([origin, selection.fingerprint])
-
-
-def _slice_pull(source: SourceConfig) -> tuple[str, Selection]:
-    """What is pulled from an RDF file, all of whose items are wanted."""
-    [triples] = source.files
-    return f"{triples.name} {source.sha256[triples]}", Selection(everything=True)
-
-
-def _forget_pulls(sources: list[SourceConfig], settings: BuildSettings) -> None:
-    """Removes what this build pulled: the next one pulls anew."""
-    pulls = [_slice_pull(source) for source in sources if source.reader == WIKIDATA]
-    if settings.endpoint:
-        pulls.append((settings.endpoint, Selection()))
-    for origin, selection in pulls:
-        shutil.rmtree(_pull_folder(settings, origin, selection), ignore_errors=True)
 
 
 def _read_source(
@@ -188,7 +171,8 @@ def _read_source(
 ) -> list[SourceConcept]:
     reader, files = source.reader, source.files
     if reader == WIKIDATA:
-        reader, files = "pulled", (_pull_slice(source, settings, stages),)
+        folder = pull_slice(source, settings.cache, stages=stages)
+        reader, files = "pulled", (folder / RECORDS_FILE,)
     if reader not in READERS:
         known = ", ".join(sorted([WIKIDATA, *READERS]))
         raise BioelxError(f"{source.name}: no reader {reader!r}; there are {known}")
@@ -198,17 +182,6 @@ def _read_source(
         names = sum(len(record.names) for record in read)
         stage.result = f"{len(read):,} records, {names:,} names"
     return read
-
-
-def _pull_slice(source: SourceConfig, settings: BuildSettings, stages: Stages) -> Path:
-    """Pulls all items of an RDF file in Wikidata's vocabulary from a SPARQL server of one's own,
-    and returns the file with their records."""
-    [triples] = source.files
-    origin, selection = _slice_pull(source)
-    folder = _pull_folder(settings, origin, selection)
-    with local_endpoint(triples) as url:
-        pull(url, folder, selection, user_agent="", stages=stages, origin=origin)
-    return folder / RECORDS_FILE
 
 
 def _counted(records: Iterator[SourceConcept], advance: Advance) -> Iterator[SourceConcept]:
