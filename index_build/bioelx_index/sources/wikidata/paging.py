@@ -7,7 +7,8 @@ from queue import Queue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from bioelx_index.sources.wikidata.endpoint import Endpoint, Rows, TooMuchAskedError
+from bioelx_index.sources.wikidata.answer import Rows
+from bioelx_index.sources.wikidata.endpoint import Endpoint, TooMuchAskedError
 from bioelx_index.sources.wikidata.listing import Qids
 
 T = TypeVar("T")
