@@ -193,6 +193,16 @@ def test_portions_hand_out_each_id_once() -> None:
     assert answered == ids.tolist()
 
 
+def test_rows_that_nobody_asked_for_are_an_error(proxy: Callable, hurried: Manners) -> None:
+    def answer(asked: Any) -> bytes:
+        return asked.good.replace(b'"p"', b'"q"').replace(b"entity/Q5001", b"entity/L5001")
+
+    ask = Endpoint(proxy(answer).url, AGENT, manners=hurried)
+    for qid in (5000, 5001):
+        with pytest.raises(SourceError, match="answers something else than was asked"):
+            fetch(ask, [qid], Selection())
+
+
 # Listing
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioelx.errors import SourceError
-from bioelx_index.sources.wikidata.answer import Answer
+from bioelx_index.sources.wikidata.answer import Answer, rows
 from bioelx_index.sources.wikidata.endpoint import Endpoint, TooMuchAskedError
 from bioelx_index.sources.wikidata.vocabulary import ENTITY
 
@@ -65,14 +65,14 @@ def _listed_as_counted(ask: Endpoint, name: str, group: str, digits: str) -> Qid
     seen = set()
     for attempt in range(_ASKED_AGAIN):
         time.sleep(attempt * ask.manners.pause)
-        rows = ask(f"SELECT (COUNT(DISTINCT ?item) AS ?n) WHERE {{ {where} }}", tries=_TRIES)
-        counted = int(rows[0]["n"]["value"])
+        query = f"SELECT (COUNT(DISTINCT ?item) AS ?n) WHERE {{ {where} }}"
+        counted = ask.ask(query, read_count, tries=_TRIES)
         if counted == 0:
             return np.empty(0, np.int64)
         if counted > LISTED_AT_ONCE:
             return None
         query = f"SELECT DISTINCT ?item WHERE {{ {where} }}"
-        found, listed = ask.ask(query, _read_list, tries=_TRIES)
+        found, listed = ask.ask(query, read_list, tries=_TRIES)
         if listed == counted:
             return found
         seen.add((listed, counted))
@@ -82,7 +82,15 @@ def _listed_as_counted(ask: Endpoint, name: str, group: str, digits: str) -> Qid
     raise SourceError(f"{ask.url}: {name}{part}: lists {listed} items but counts {counted}")
 
 
-def _read_list(answer: Answer) -> tuple[Qids, int]:
+def read_count(answer: Answer) -> int:
+    """The number `?n` that an answer is about."""
+    try:
+        return int(rows(answer)[0]["n"]["value"])
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise answer.broken(error) from None
+
+
+def read_list(answer: Answer) -> tuple[Qids, int]:
     """The QIDs of a list, and the number of its rows. Only the QIDs are ever in memory: a list can
     be a hundred times as large."""
     count = 0
