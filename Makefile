@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-long lint proto clean
+.PHONY: help quickstart test test-long lint bench reproduce proto clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,14 @@ test-long: $(VENV)/.installed-cpu+quickstart+eval+dev ## Run the tests that take
 
 lint: $(VENV)/.installed-cpu+quickstart+eval+dev ## ruff, mypy, hadolint
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/hadolint Dockerfile
+
+bench: $(VENV)/.installed-cpu+quickstart+eval+dev ## Measure the active release: mentions a second, latencies
+	@$(BIN)/bioelx eval speed $(ARGS)
+
+reproduce: $(VENV)/.installed-cpu+quickstart+eval+dev ## Build the snapshot, run what eval/expected holds: DATA=DIR
+	@test -n "$(DATA)" || { echo "make reproduce DATA=DIR: name the folder that holds the benchmarks"; exit 2; }
+	@$(BIN)/bioelx build
+	@$(BIN)/bioelx eval reproduce --data "$(DATA)" $(ARGS)
 
 proto: $(VENV)/.installed-cpu+quickstart+eval+dev ## Generate bioelx/v1 from proto/
 	@$(BIN)/python proto/generate.py
