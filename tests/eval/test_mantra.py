@@ -174,7 +174,9 @@ def test_a_cut_annotation_file_is_refused_unless_whole_lines_are_left(
             read(tmp_path, "EMEA de")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None
+)
 @given(st.data())
 def test_a_damaged_archive_is_refused_or_gives_no_other_rows(
     tmp_path: Path, data: st.DataObject

@@ -104,7 +104,7 @@ def test_scores_that_do_not_come_out_fail(
     written.write_text(content, encoding="utf-8")
     result = try_again(written, data, release, tmp_path)
     assert result.exit_code == 1
-    assert "FAIL +65.0" in result.stdout
+    assert "75.0 FAIL +65.0" in result.stdout
     assert "1 FAIL" in result.stdout or "2 FAIL" in result.stdout
 
 

@@ -153,13 +153,11 @@ def _table(title: str, checks: Sequence[Check]) -> Table:
 
 
 def _cell(each: Check) -> str:
-    """The verdict, and by how many points the score is off where that is not OK."""
-    off = ""
+    """The score with its verdict, and by how many points it is off where that is not OK."""
+    verdict: str = each.verdict
     if each.verdict is not Verdict.OK and each.got is not None and each.expected is not None:
-        off = f" {100 * (each.got - each.expected):+.1f}"
-    elif each.verdict is Verdict.FAIL:
-        off = f" {percent(each.got)}"
-    return f"[{_COLOURS[each.verdict]}]{each.verdict}{off}[/]"
+        verdict += f" {100 * (each.got - each.expected):+.1f}"
+    return f"{percent(each.got)} [{_COLOURS[each.verdict]}]{verdict}[/]"
 
 
 def _count(what: str, verdicts: Sequence[Verdict]) -> str:

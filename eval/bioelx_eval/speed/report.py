@@ -20,7 +20,7 @@ from bioelx_eval.speed.measure import BATCHES, TURN_SECONDS, Results
 SCHEMA = 1
 JSON_FILE, MARKDOWN_FILE = "speed.json", "speed.md"
 PACKAGES = ("onnxruntime", "faiss-cpu", "faiss-gpu", "torch", "sentence-transformers")
-SHOWN = 0.005  # milliseconds: less prints as none
+SHOWN = 0.05  # milliseconds a mention: a part that nowhere took more has no column
 PARTS = ("encoding", "searching", "ranking", "overhead")
 
 
@@ -76,7 +76,7 @@ def tables(results: Results, baselines: Sequence[str]) -> list[Table]:
     shown = []
     for head, rows in (_speed(results, baselines), _where(results)):
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column(head[0])
+        table.add_column(head[0], no_wrap=True)
         for column in head[1:]:
             table.add_column(column.replace(", ", "\n"), justify="right", no_wrap=True)
         for row in rows:
@@ -129,9 +129,7 @@ def _speed(results: Results, baselines: Sequence[str]) -> tuple[list[str], list[
             for base in baselines
             for size in (small, large)
         ]
-        latencies = [
-            " / ".join(f"{each:,.1f}" for each in summary.latencies) for summary in (one, many)
-        ]
+        latencies = [" / ".join(map(_milliseconds, summary.latencies)) for summary in (one, many)]
         rows.append([title, *rates, *ratios, *latencies, percent(many.recall)])
     return [*head, "R@1"], rows
 
@@ -150,6 +148,10 @@ def _where(results: Results) -> tuple[list[str], list[list[str]]]:
         for title, of_size in results.items()
     ]
     return [*head, f"mentions, batch {max(BATCHES)}"], rows
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _ratio(times: float) -> str:
