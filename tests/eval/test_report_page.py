@@ -159,6 +159,7 @@ def test_scores_plots_and_published_figures(run: Run, page_of_one: Page) -> None
     published = [row for row in page.rows if row[0] == "BioELX"]
     assert published == [["BioELX", "91.0", "–", "–", "–"]]
     assert ("small", "published, on UMLS") in page.texts
+    assert ("em", "macro") in page.texts
 
     plots = page.named("svg")
     assert [plot["aria-label"] for plot in plots] == [

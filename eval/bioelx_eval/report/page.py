@@ -174,4 +174,4 @@ def _listed(words: Iterable[str]) -> str:
 
 def _from_markdown(text: str) -> Markup:
     """Text with `*emphasis*`."""
-    return Markup(re.sub(r"\*(.+?)\*", r"<em>\1</em>", escape(text)))  # noqa: S704  (escaped)
+    return Markup(re.sub(r"\*(.+?)\*", r"<em>\1</em>", str(escape(text))))  # noqa: S704  (escaped)

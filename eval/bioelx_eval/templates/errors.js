@@ -180,11 +180,9 @@ function browse(place) {
     const pages = Math.max(1, Math.ceil(held.length / PAGE));
     shownPage = Math.min(shownPage, pages - 1);
     const { total, errors } = data.runs[Number(run.value)];
-    const listed = errors.length < total
-      ? ` Listed are ${counted(errors.length)} of the ${counted(total)} errors: all of the rare`
-        + " kinds, and of the others an even spread."
-      : "";
-    said.textContent = `${counted(held.length)} of ${counted(errors.length)} errors.${listed}`;
+    const cut = errors.length === total ? "" : ` These are not all ${counted(total)}:`
+      + " rare kinds are listed whole, of the others an even spread.";
+    said.textContent = `${counted(held.length)} of ${counted(errors.length)} errors.${cut}`;
     where.textContent = `Page ${shownPage + 1} of ${pages}`;
     earlier.disabled = shownPage === 0;
     later.disabled = shownPage === pages - 1;
