@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bioelx.cli.output import console
 from bioelx.errors import BioelxError
+from bioelx.release import find_release
 from bioelx.settings import home
+
+ACTIVE = "active"
+
+
+class Changes(StrEnum):
+    """How a pull of changes finds what was edited."""
+
+    MODIFIED = "modified"
+    EVENTS = "events"
+
 
 app = typer.Typer(
     help="Pull a source into a folder that builds take.",
@@ -73,6 +86,37 @@ def wikidata(
         int,
         typer.Option(min=1, max=16, help="Requests at once. Leave it at 1 for public endpoints."),
     ] = 1,
+    since: Annotated[
+        str,
+        typer.Option(
+            help="Pull only what changed since the pull that this release was built from: its id, "
+            f"its folder, or '{ACTIVE}'."
+        ),
+    ] = "",
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the earlier pull. Default: looked for in BIOELX_HOME/pulls by the "
+            "release's manifest."
+        ),
+    ] = None,
+    changes: Annotated[
+        Changes,
+        typer.Option(
+            help="What tells which items were edited: 'modified', their dates at the endpoint; "
+            "'events', Wikimedia's stream of changes."
+        ),
+    ] = Changes.MODIFIED,
+    events: Annotated[
+        str, typer.Option(help="URL of the stream of page changes. Default: Wikimedia's.")
+    ] = "",
+    window: Annotated[
+        float, typer.Option(min=0, help="Days that the stream is sure to keep its events.")
+    ] = 7,
+    patience: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that the endpoint gets to take in what the stream told."),
+    ] = 600,
 ) -> None:
     """Pull the biomedical part of Wikidata: its items' names, descriptions, xrefs and types.
 
@@ -97,9 +141,14 @@ def wikidata(
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
       Then:
         bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
+      Later, what changed since the active release, and only that:
+        bioelx pull wikidata --since active --endpoint https://query.wikidata.org/sparql \\
+          --user-agent 'MyProject/1.0 (https://my.site; me@my.site)'
     """
     from bioelx_index.progress import Stages
+    from bioelx_index.sources.wikidata.changes import pull_changes
     from bioelx_index.sources.wikidata.endpoint import Manners
+    from bioelx_index.sources.wikidata.events import STREAM, Stream
     from bioelx_index.sources.wikidata.folder import PULL_FILE
     from bioelx_index.sources.wikidata.selection import Selection, SelectionFile, read_selection
     from bioelx_index.sources.wikidata.sparql import pull
@@ -114,24 +163,55 @@ def wikidata(
         defaults=read.defaults and not only_schemes,
         everything=read.everything,
     )
-    folder = out or home() / "pulls" / "wikidata-sparql"
+    earlier = _earlier(since, base)
+    selected = bool(selection or scheme or tree or language or only_schemes)
+    if earlier and selected and wanted.fingerprint != earlier.selection.fingerprint:
+        raise BioelxError(
+            f"the selection is not that of {earlier.folder}, which a pull of changes keeps: leave "
+            "it out, or pull anew without --since"
+        )
+    stream = None
+    if changes is Changes.EVENTS:
+        if not earlier:
+            raise BioelxError("--changes events: only with --since or --base")
+        stream = Stream(events or STREAM, user_agent, window=timedelta(days=window))
+    elif events:
+        raise BioelxError("--events: only with --changes events")
+    folder = out or home() / "pulls" / _name(earlier)
     shown = console()
     if (folder / PULL_FILE).exists():
         shown.print(f"{folder} is finished. Remove it, or name another --out, to pull anew.")
+    manner_of_asking: dict[str, Any] = {
+        "user_agent": user_agent,
+        "stages": Stages(shown),
+        "page_size": page_size,
+        "manners": Manners(at_once=parallel),
+    }
     try:
-        pull(
-            endpoint,
-            folder,
-            wanted,
-            user_agent=user_agent,
-            stages=Stages(shown),
-            page_size=page_size,
-            manners=Manners(at_once=parallel),
-        )
+        if earlier:
+            pull_changes(
+                earlier, endpoint, folder, stream=stream, patience=patience, **manner_of_asking
+            )
+        else:
+            pull(endpoint, folder, wanted, **manner_of_asking)
     except KeyboardInterrupt:
         shown.print("Stopped. The same command goes on from here.")
         raise typer.Exit(130) from None
     _summarise(folder)
+
+
+def _earlier(since: str, base: Path | None) -> Any:
+    """The pull to bring up to date, or None if none is named."""
+    from bioelx_index.sources.wikidata.base import find_base, open_base
+
+    if since:
+        release = find_release(None if since == ACTIVE else since)
+        return find_base(release, [home() / "pulls", home() / "cache" / "pulls"], folder=base)
+    return open_base(base) if base else None
+
+
+def _name(earlier: Any) -> str:
+    return f"wikidata-since-{earlier.pull.started:%Y%m%dT%H%M%SZ}" if earlier else "wikidata-sparql"
 
 
 def _summarise(folder: Path) -> None:
@@ -148,4 +228,11 @@ def _summarise(folder: Path) -> None:
         f"{finished.names:,} names in {len(languages)} languages ({most})"
     )
     shown.print("  " + ", ".join(f"{name} {value:,}" for name, value in counted.items()))
+    if changed := finished.notes.get("changes"):
+        shown.print("  " + ", ".join(f"{count:,} {name}" for name, count in changed.items()))
+    if behind := finished.notes.get("behind"):
+        shown.print(
+            f"  The endpoint does not know yet how {len(behind):,} items changed; the next pull of "
+            "changes asks for them again."
+        )
     shown.print(f"Next: bioelx build --wikidata {folder}")

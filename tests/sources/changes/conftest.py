@@ -4,10 +4,8 @@ stream of page changes like Wikimedia's; both on the loopback."""
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bioelx_index.endpoint import _find_oxigraph, free_port
+from bioelx_index.endpoint import local_endpoint
 
 AGENT = "bioelx-tests/1.0 (tests)"
 TOPICS = ("eqiad.mediawiki.page_change.v1", "codfw.mediawiki.page_change.v1")
@@ -46,9 +44,9 @@ class Message:
 @dataclass
 class FakeEventStream:
     """What Kafka and EventStreams hold and do: events by topic with their milliseconds, ids that
-    name the place in each topic (`timestamp` one past the last event seen, `offset` -1 where
-    nothing was), resumption by Last-Event-ID before `since`, trial events (canaries) all the
-    while."""
+    name the place in each topic (`timestamp` one past the last event seen; an `offset` where none
+    was, -1 for the end), resumption by Last-Event-ID before `since`, trial events (canaries) all
+    the while. Offsets are another's in another data centre, and so taken from nobody."""
 
     messages: list[Message] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -148,14 +146,12 @@ class FakeEventStream:
             places = [{"topic": name, "partition": 0, "timestamp": since} for name in TOPICS]
         now = millis(datetime.now(UTC))
         for place in places:
-            if "timestamp" not in place:
-                place["from"] = now
-                continue
-            place["from"] = place["timestamp"]
-            # A moment after which the topic holds nothing becomes its end, which is offset -1.
-            if not any(m.topic == place["topic"] and m.at >= place["from"] for m in self.messages):
-                del place["timestamp"]
-                place["offset"] = -1
+            if place.get("offset", -1) >= 0:
+                raise ValueError("an offset of another data centre")
+            place["from"] = place.pop("timestamp", now)
+            topic = [m.at for m in self.messages if m.topic == place["topic"]]
+            later = [offset for offset, at in enumerate(topic) if at >= place["from"]]
+            place["offset"] = later[0] if later else -1
         return {place["topic"]: place for place in places}
 
     def serve(self, request: BaseHTTPRequestHandler) -> None:
@@ -340,23 +336,12 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def sparql_server() -> Iterator[str]:
+def sparql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real oxigraph server that can be written to, with nothing in it."""
-    address = f"127.0.0.1:{free_port()}"
-    with subprocess.Popen(
-        [_find_oxigraph(), "serve", "--bind", address],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        url = f"http://{address}/query"
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"{url}?query=ASK%7B%7D", timeout=5).read()
-                break
-            except urllib.error.URLError:
-                time.sleep(0.05)
+    nothing = tmp_path_factory.mktemp("nothing") / "nothing.nt"
+    nothing.touch()
+    with local_endpoint(nothing, writable=True) as url:
         yield url
-        server.terminate()
 
 
 @pytest.fixture

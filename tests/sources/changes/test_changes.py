@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -54,19 +55,17 @@ def update(world: Any, tmp_path: Path) -> Callable[..., Base]:
         stream = Stream(world.stream.url, AGENT, silence=5, settle=0.1)
         pull_changes(
             base,
+            url or world.url,
             folder := tmp_path / (name or f"{route}-{base.folder.name}"),
-            ask(url or world.url),
-            quiet(),
+            user_agent=AGENT,
+            stages=quiet(),
+            manners=Manners(pause=0.01),
             stream=stream if route == "events" else None,
             **{"patience": 0.0, **options},
         )
         return open_base(folder)
 
     return run
-
-
-def ask(url: str) -> Endpoint:
-    return Endpoint(url, AGENT, manners=Manners(pause=0.01))
 
 
 def quiet() -> Stages:
@@ -317,10 +316,10 @@ def aged(base: Base, **age: int) -> Base:
 
 def test_beyond_the_window_nobody_is_asked(world: Any, first: Base, tmp_path: Path) -> None:
     stream = Stream(world.stream.url, AGENT)
-    nowhere = ask("http://127.0.0.1:9/query")
-    old = aged(first, days=8)
+    old, nowhere = aged(first, days=8), "http://127.0.0.1:9/query"
+    options = {"user_agent": AGENT, "stages": quiet(), "stream": stream}
     with pytest.raises(SourceError, match=r"keeps 7 days\): use --changes modified, or pull anew"):
-        pull_changes(old, tmp_path / "new", nowhere, quiet(), stream=stream)
+        pull_changes(old, nowhere, tmp_path / "new", **options)
     assert not world.stream.requests
 
 
@@ -387,10 +386,11 @@ def counting_proxy(world: Any) -> Any:
         asked = 0
         on_question: Callable[[int], None] | None = None
 
+        def handle_error(self, *args: object) -> None:
+            """Whoever asked was killed."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            import urllib.request
-
             body = self.rfile.read(int(self.headers["Content-Length"]))
             proxy.asked += 1
             if proxy.on_question:

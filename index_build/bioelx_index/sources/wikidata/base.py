@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from bioelx.errors import BioelxError, FileError
 from bioelx.release import SourceStamp, read_manifest
 from bioelx.release.manifest import stamp_file
 from bioelx_index.sources.wikidata.folder import PULL_FILE, RECORDS_FILE, Pull, read_pull
 from bioelx_index.sources.wikidata.item import SOURCE
+from bioelx_index.sources.wikidata.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,10 @@ class Base:
     @property
     def records(self) -> Path:
         return self.folder / RECORDS_FILE
+
+    @property
+    def selection(self) -> Selection:
+        return TypeAdapter(Selection).validate_python(self.pull.selection)
 
 
 def open_base(folder: Path) -> Base:
@@ -37,34 +44,34 @@ def open_base(folder: Path) -> Base:
     return base
 
 
-def find_base(release: Path, places: Sequence[Path]) -> Base:
+def find_base(release: Path, places: Sequence[Path], *, folder: Path | None = None) -> Base:
     """The pull of Wikidata that a release was built from.
 
     Args:
         release: the release's folder.
         places: folders of pulls, to look in.
+        folder: the pull itself, if it is known.
 
     Raises:
         BioelxError: the release was built from none, or it is in none of the places.
-        FileError: it is there, but broken.
+        FileError: the folder is not that pull's, or the pull is broken.
     """
     stamp = _stamp(release)
+    if folder:
+        base = open_base(folder)
+        if base.pull.sha256 != stamp.records:
+            raise FileError(folder, f"is not the pull that release {release.name} was built from")
+        return base
     for place in places:
         for path in sorted(place.glob(f"*/{PULL_FILE}")):
             if _is(stamp, path.parent):
                 return open_base(path.parent)
-    looked = ", ".join(map(str, places))
+    looked = " or ".join(map(str, places))
     taken = f" of {stamp.started:%Y-%m-%d %H:%M} UTC" if stamp.started else ""
     raise BioelxError(
         f"release {release.name} was built from a pull of Wikidata{taken} that is not in "
         f"{looked}: name its folder with --base, or pull anew"
     )
-
-
-def check_base(base: Base, release: Path) -> None:
-    """Raises an error if a release was not built from this pull."""
-    if _stamp(release).records != base.pull.sha256:
-        raise FileError(base.folder, f"is not the pull that release {release.name} was built from")
 
 
 def _stamp(release: Path) -> SourceStamp:

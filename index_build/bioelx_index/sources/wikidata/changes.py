@@ -28,12 +28,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import TypeAdapter
 
 from bioelx.types import NAME_KINDS, Name, Status
 from bioelx_index.progress import Stages
 from bioelx_index.sources.wikidata.base import Base
-from bioelx_index.sources.wikidata.endpoint import Endpoint
+from bioelx_index.sources.wikidata.endpoint import Endpoint, Manners
 from bioelx_index.sources.wikidata.events import Position, State, Stream
 from bioelx_index.sources.wikidata.folder import (
     Pull,
@@ -47,7 +46,6 @@ from bioelx_index.sources.wikidata.folder import (
 from bioelx_index.sources.wikidata.item import Item
 from bioelx_index.sources.wikidata.listing import Qids
 from bioelx_index.sources.wikidata.news import News, read_news
-from bioelx_index.sources.wikidata.selection import Selection
 from bioelx_index.sources.wikidata.sparql import (
     NEVER,
     PAGE,
@@ -57,6 +55,7 @@ from bioelx_index.sources.wikidata.sparql import (
     fetch_pages,
     last_modified,
     list_groups,
+    open_endpoint,
     redirects,
     types_of_items,
     union,
@@ -132,13 +131,15 @@ class _Sorted:
 
 def pull_changes(
     base: Base,
+    url: str,
     folder: Path,
-    ask: Endpoint,
-    stages: Stages,
     *,
+    user_agent: str,
+    stages: Stages,
     stream: Stream | None = None,
     patience: float = PATIENCE,
     page_size: int = PAGE_SIZE,
+    manners: Manners | None = None,
 ) -> Pull:
     """Makes a pull of the items as they are now from an earlier one and what changed since.
 
@@ -147,18 +148,22 @@ def pull_changes(
 
     Args:
         base: the earlier pull, by whatever route; its selection holds.
+        url: of the endpoint.
         folder: for the new pull.
+        user_agent: name, version and contact of who pulls.
         stream: where to hear of edits; if None, dates of modification are compared.
         patience: seconds that the endpoint gets to take in what the stream has told.
         page_size: items in a request, at most.
+        manners: also how many requests are under way at once.
 
     Raises:
         SourceError: as `Endpoint` and `Stream.follow`; or the folder is in use or another pull's.
         FileError: the earlier records are not whole.
     """
+    ask = open_endpoint(url, user_agent, stages, manners)
     recipe = {
         "route": ROUTE,
-        "origin": ask.url,
+        "origin": url,
         "selection": base.pull.selection,
         "base": base.pull.sha256,
         "events": stream.url if stream else "",
@@ -178,7 +183,7 @@ class _Update:
         self.base, self.work, self.ask, self.stages = base, work, ask, stages
         self.page_size = page_size
         self.effort = effort_of(ask, work)
-        self.selection = TypeAdapter(Selection).validate_python(base.pull.selection)
+        self.selection = base.selection
         self.known = _read_known(base.records)
         self.active = self.known.qids[self.known.active]
 
@@ -211,16 +216,9 @@ class _Update:
 
     def _hear(self, stream: Stream, until: datetime) -> News:
         before = self.base.pull
-        at = before.started if before.last_event_id else before.started - _LAG
-        with self.stages.stage("listen") as stage:
-            news = read_news(
-                self.work, stream, Position(at, before.last_event_id), until, stage.advance
-            )
-            reading = news.reading
-            stage.result = f"{reading.events:,} events, on {len(news.qids):,} items"
-            if reading.unreadable:
-                stage.result += f"; {reading.unreadable:,} could not be read"
-        return news
+        begin = before.started if before.last_event_id else before.started - _LAG
+        start = Position(begin, before.last_event_id)
+        return read_news(self.work, stream, start, until, self.stages)
 
     def _wait(self, news: News, patience: float) -> None:
         """Waits until the endpoint knows of the items here what the stream has told."""
@@ -378,7 +376,7 @@ class _Update:
                 origin=self.ask.url,
                 selection=self.base.pull.selection,
                 started=started,
-                last_event_id=news.reading.event_id if news else "",
+                last_event_id=news.reading.position.event_id if news else "",
                 notes=notes,
             )
             stage.result = f"{pull.items:,} items, {pull.names:,} names, {pull.retired:,} retired"

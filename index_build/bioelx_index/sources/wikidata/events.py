@@ -32,7 +32,7 @@ WINDOW = timedelta(days=7)
 _WIKI = "wikidatawiki"
 _ITEM = re.compile(r"Q([1-9]\d*)")
 _REWIND = timedelta(seconds=10)
-"""How far before the last event reading goes on in topics that the reader has seen nothing of."""
+"""How far before the beginning reading begins: events may be a little out of order."""
 _GAP = timedelta(hours=2)
 """Between two events that follow each other there is never so much: each topic gets a trial event
 (a canary) every hour."""
@@ -65,9 +65,17 @@ class Change:
 class Position:
     """A place in the stream: all before it has been read."""
 
-    at: datetime
-    """When the last event before it was sent; or the moment to begin with."""
+    begin: datetime
+    """When what is read began to be sent."""
     event_id: str = ""
+    """Of the last event before it."""
+    at: datetime | None = None
+    """When the latest event before it was sent."""
+
+    @property
+    def reached(self) -> datetime:
+        """The stream has been read up to then, or from then on."""
+        return max(self.begin, self.at or self.begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class Stream:
     window: timedelta = WINDOW
     silence: float = 60.0
     """Seconds without a byte after which a connection counts as dead."""
-    settle: float = 5.0
+    settle: float = 2.0
     """Seconds in which nothing old comes, after which the end counts as reached: of several topics
     one may come to the present before the others."""
 
@@ -124,7 +132,7 @@ class Stream:
                     count, strange = count + 1, strange + (not event.readable)
                     self._check_readable(strange, count)
                     if event.readable and first:
-                        self._check_gap(position.at, event.sent)
+                        self._check_gap(position.reached, event.sent)
                         first = False
                     position = event.position
                     yield event
@@ -136,15 +144,15 @@ class Stream:
             if failures >= _ATTEMPTS:
                 raise SourceError(
                     f"{self.url}: failed {_ATTEMPTS} times, last with: {problem}; read up to "
-                    f"{position.at:%Y-%m-%d %H:%M:%S} UTC"
+                    f"{position.reached:%Y-%m-%d %H:%M:%S} UTC"
                 )
             if not settled:
                 time.sleep(max(rest, _PAUSE_SECONDS * 2**failures))
 
     def check(self, start: Position) -> None:
         """Raises the error that `follow` raises where `start` is too long ago."""
-        if utc_now() - start.at > self.window:
-            raise SourceError(self._too_old(start.at))
+        if utc_now() - start.reached > self.window:
+            raise SourceError(self._too_old(start.reached))
 
     def _check_gap(self, before: datetime, after: datetime) -> None:
         if after - before > _GAP:
@@ -169,7 +177,7 @@ class Stream:
     def _connect(
         self, client: httpx2.Client, position: Position
     ) -> Iterator[httpx2.ServerSentEvent]:
-        begin = position.at - _REWIND
+        begin = position.begin - _REWIND
         headers = {}
         if position.event_id:
             headers["Last-Event-ID"] = resumed(position.event_id, begin)
@@ -237,10 +245,10 @@ def _interruptions() -> Iterator[None]:
 def resumed(event_id: str, begin: datetime) -> str:
     """What an event's id must be turned into so that nothing is lost after it.
 
-    Topics that the reader has seen nothing of stand in an id as "from now on" (offset -1), and
-    would lose what comes to them before the next connection: they begin at `begin`. For the others
-    an id names the millisecond after its event, though more events may be of the same one: that is
-    read again.
+    Of topics that have sent the reader nothing an id holds an offset: the topic's end at that time
+    (-1), or a number that means another event in another data centre. Those are read from the
+    beginning. For the others it names the millisecond after their last event, though more events
+    may be of the same one: that is read again.
     """
     try:
         topics = orjson.loads(event_id)
@@ -252,12 +260,8 @@ def resumed(event_id: str, begin: datetime) -> str:
 
 
 def _resumed(topic: dict[str, Any], begin: datetime) -> dict[str, Any]:
-    rest = {name: value for name, value in topic.items() if name not in ("timestamp", "offset")}
-    if "timestamp" in topic:
-        return {**rest, "timestamp": topic["timestamp"] - 1}
-    if topic["offset"] >= 0:
-        return topic
-    return {**rest, "timestamp": int(begin.timestamp() * 1000)}
+    moment = topic["timestamp"] - 1 if "timestamp" in topic else int(begin.timestamp() * 1000)
+    return {"topic": topic["topic"], "partition": topic["partition"], "timestamp": moment}
 
 
 def _read(message: httpx2.ServerSentEvent, position: Position) -> Event:
@@ -267,9 +271,11 @@ def _read(message: httpx2.ServerSentEvent, position: Position) -> Event:
         event = orjson.loads(message.data)
         sent, change = _moment(event["meta"]["dt"]), _change(event)
     except (KeyError, TypeError, AttributeError, ValueError):
-        return Event(position.at, None, replace(position, event_id=event_id), readable=False)
+        after = replace(position, event_id=event_id)
+        return Event(position.reached, None, after, readable=False)
     # Never back: topics take turns, and each has its own place in the id.
-    return Event(sent, change, Position(max(sent, position.at), event_id))
+    after = replace(position, event_id=event_id, at=max(sent, position.reached))
+    return Event(sent, change, after)
 
 
 def _change(event: dict[str, Any]) -> Change | None:

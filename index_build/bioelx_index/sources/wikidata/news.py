@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
-from bioelx_index.progress import Advance
+from bioelx_index.progress import Advance, Stages
 from bioelx_index.sources.wikidata.events import Change, Event, Position, Stream
 from bioelx_index.sources.wikidata.folder import PullFolder
 from bioelx_index.sources.wikidata.listing import Qids
@@ -49,8 +49,7 @@ class News:
 class Reading:
     """How far the stream has been read."""
 
-    at: datetime
-    event_id: str = ""
+    position: Position
     events: int = 0
     unreadable: int = 0
     parts: int = 0
@@ -61,7 +60,7 @@ _ADAPTER = TypeAdapter(Reading)
 
 
 def read_news(
-    work: PullFolder, stream: Stream, start: Position, until: datetime, advance: Advance
+    work: PullFolder, stream: Stream, start: Position, until: datetime, stages: Stages
 ) -> News:
     """Reads the stream from `start` up to `until`, or from where a killed process came to.
 
@@ -69,11 +68,28 @@ def read_news(
         SourceError: as `Stream.follow`.
     """
     raw = work.recall(_NOTE)
-    reading = Reading(start.at, start.event_id) if raw is None else _ADAPTER.validate_python(raw)
+    reading = Reading(start) if raw is None else _ADAPTER.validate_python(raw)
+    # Progress is in seconds of the stream.
+    done, total = (
+        int((moment - start.reached).total_seconds())
+        for moment in (reading.position.reached, until)
+    )
+    with stages.stage("listen", max(total, 1), done) as stage:
+        if not reading.whole:
+            reading = _read(work, stream, reading, until, stage.advance)
+        news = _latest(work, reading)
+        stage.result = f"{reading.events:,} events, of {len(news.qids):,} items"
+        if reading.unreadable:
+            stage.result += f"; {reading.unreadable:,} could not be read"
+    return news
+
+
+def _read(
+    work: PullFolder, stream: Stream, reading: Reading, until: datetime, advance: Advance
+) -> Reading:
     heard: list[_Row] = []
-    kept, shown = time.monotonic(), reading.events
-    events = iter(()) if reading.whole else stream.follow(_position(reading), until)
-    for event in events:
+    kept, shown = time.monotonic(), reading.position.reached
+    for event in stream.follow(reading.position, until):
         reading = _after(reading, event)
         if event.change:
             heard.append(_row(event.change, event.sent))
@@ -81,23 +97,16 @@ def read_news(
         if due or reading.events % _EVENTS_AT_ONCE == 0:
             reading = _keep(work, reading, heard)
             heard, kept = [], time.monotonic()
-        if reading.events - shown >= 1_000:
-            advance(reading.events - shown)
-            shown = reading.events
-    if not reading.whole:
-        reading = _keep(work, replace(reading, whole=True), heard)
-    return _latest(work, reading)
-
-
-def _position(reading: Reading) -> Position:
-    return Position(reading.at, reading.event_id)
+        if seconds := int((min(reading.position.reached, until) - shown).total_seconds()):
+            advance(seconds)
+            shown += timedelta(seconds=seconds)
+    return _keep(work, replace(reading, whole=True), heard)
 
 
 def _after(reading: Reading, event: Event) -> Reading:
     return replace(
         reading,
-        at=event.position.at,
-        event_id=event.position.event_id,
+        position=event.position,
         events=reading.events + 1,
         unreadable=reading.unreadable + (not event.readable),
     )

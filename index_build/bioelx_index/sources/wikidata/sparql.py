@@ -83,12 +83,7 @@ def pull(
         SourceError: the endpoint is down, refuses a query, keeps failing, or lists another number
             of items than it counts; or the folder is another pull's, or in use.
     """
-
-    def say(seconds: float, problem: str) -> None:
-        if seconds >= _WORTH_SAYING:
-            stages.console.print(f"  {problem}: the next request is in {seconds:,.0f} s")
-
-    ask = Endpoint(url, user_agent, manners=manners, on_wait=say)
+    ask = open_endpoint(url, user_agent, stages, manners)
     recipe: dict[str, Any] = {
         "route": ROUTE,
         "origin": origin or url,
@@ -115,6 +110,18 @@ def pull(
 
 
 # The steps of a pull, each of which notes what it found
+
+
+def open_endpoint(
+    url: str, user_agent: str, stages: Stages, manners: Manners | None = None
+) -> Endpoint:
+    """An endpoint that says on the console why nothing happens."""
+
+    def say(seconds: float, problem: str) -> None:
+        if seconds >= _WORTH_SAYING:
+            stages.console.print(f"  {problem}: the next request is in {seconds:,.0f} s")
+
+    return Endpoint(url, user_agent, manners=manners, on_wait=say)
 
 
 def begun(unfinished: PullFolder) -> datetime:
