@@ -4,20 +4,29 @@ is full of.
 The shape is that of Wikibase's `dumpJson.php`: statements with hashes, qualifiers and references,
 sitelinks with badges, `[]` for what is empty, non-ASCII characters and slashes escaped as PHP does.
 Everything follows from the seed and the number of the entity alone.
+
+    python -m bioelx_index.benchmark.entities --slice data/wikidata/slice.nt.xz \\
+        --items 1000000 --out items.json
+
+writes the very items that `enlarge` writes as N-Triples, and nothing else, as a dump.
 """
 # ruff: noqa: S311  (random data, no secrets)
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import random
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from bioelx_index.benchmark.enlarge import SyntheticItem
+from bioelx.errors import BioelxError
+from bioelx_index.benchmark.enlarge import SyntheticItem, items
 
 _ITEM_ID = re.compile(r"Q[1-9]\d*")
 
@@ -290,3 +299,23 @@ def _php(value: Any) -> bytes:
     """JSON as PHP's `json_encode` writes it; an array without members is a list to PHP."""
     encoded = json.dumps(value, separators=(",", ":")) if value else "[]"
     return encoded.replace("/", "\\/").encode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m bioelx_index.benchmark.entities",
+        description="Enlarges a slice of Wikidata to any number of items, as a JSON dump.",
+    )
+    parser.add_argument("--slice", type=Path, required=True, help=".nt or .nt.xz")
+    parser.add_argument("--items", type=int, required=True, help="how many, all in all")
+    parser.add_argument("--out", type=Path, required=True, help="the .json file to write")
+    options = parser.parse_args()
+    try:
+        with options.out.open("wb") as out:
+            out.writelines(as_dump(map(as_json, items(options.slice, options.items))))
+    except BioelxError as error:
+        sys.exit(f"entities: {error}")
+
+
+if __name__ == "__main__":
+    main()
