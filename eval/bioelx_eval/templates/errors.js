@@ -9,7 +9,7 @@ function element(tag, attributes, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+    else if (value !== null) made.setAttribute(name, value);
   }
   made.append(...children.filter((child) => child !== null));
   return made;
@@ -26,7 +26,8 @@ function counted(n) {
 
 function unpack(data, run) {
   const concepts = (positions) => positions.map((position) => data.concepts[position]);
-  return run.errors.map(([example, kind, confidence, linked, gold, types, candidates], position) => {
+  return run.errors.map((packed, position) => {
+    const [example, kind, confidence, linked, gold, types, candidates] = packed;
     const [id, group, language, mention, before, after, curies] = data.examples[example];
     return {
       position, id, group, language, mention, before, after, curies, confidence, types,
@@ -129,7 +130,9 @@ function card(error) {
 function gold(error) {
   if (!error.curies.length) return ["NIL"];
   const ids = listed(error.curies.map(curie));
-  if (!error.gold.length) return [...ids, element("span", { class: "soft" }, ", not in the release")];
+  if (!error.gold.length) {
+    return [...ids, element("span", { class: "soft" }, ", not in the release")];
+  }
   const types = element("span", { class: "soft" }, ` ${error.types}`);
   return [...ids, element("br"), ...listed(error.gold.map(concept)), types];
 }
@@ -201,8 +204,9 @@ function browse(place) {
     clearTimeout(waiting);
     waiting = setTimeout(() => { shownPage = 0; show(); }, 150);
   }
-  const form = element("form", { class: "filters", role: "search", onsubmit: (e) => e.preventDefault(),
-    onchange: again, oninput: again },
+  const kept = (event) => event.preventDefault();
+  const form = element("form",
+    { class: "filters", role: "search", onsubmit: kept, onchange: again, oninput: again },
     data.runs.length > 1 ? runLabel : null, groupLabel, kindLabel, orderLabel,
     element("label", { class: "wide" }, element("span", {}, "Search"), search));
   place.append(form, said, list, pager);
