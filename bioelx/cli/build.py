@@ -16,7 +16,10 @@ from bioelx.types import TYPES
 def build(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder with sources.toml. Default: the shipped snapshot, data/."),
+        typer.Option(
+            help="Folder with sources.toml, which names each source, its files and its options. "
+            "Default: the shipped snapshot, data/."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None,
@@ -42,9 +45,19 @@ def build(
             help="Who you are, for all but your own servers: 'Name/1.0 (mail or web address)'.",
         ),
     ] = "",
+    dictionary: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of `CUI||name` lines, plain or .gz: the whole knowledge base, in place of "
+            "the snapshot. For the protocol of XL-BEL's paper (docs/paper-protocol.md)."
+        ),
+    ] = None,
     umls: Annotated[
         Path | None,
-        typer.Option(help="Folder with your own MRCONSO.RRF, MRSTY.RRF and MRDEF.RRF, or .gz."),
+        typer.Option(
+            help="Folder with your own UMLS: MRCONSO.RRF and MRSTY.RRF, and, if there, MRDEF.RRF, "
+            "MRCUI.RRF and MRFILES.RRF; plain or .gz, whole or in parts (.aa.gz, .ab.gz)."
+        ),
     ] = None,
     names: Annotated[
         int | None,
@@ -59,6 +72,8 @@ def build(
     With no options the whole shipped snapshot is built, in some 20 minutes on two cores. Vectors
     and merged tables are kept under BIOELX_HOME/cache, and what was pulled: a build that was
     stopped goes on from there. The next one pulls anew, and encodes only names that are new.
+    docs/sources.md says how a source of your own (OBO, Babelon, SSSOM, UMLS) comes in by an entry
+    in sources.toml.
 
     \b
     Examples:
@@ -67,6 +82,7 @@ def build(
       bioelx build --umls /data/umls/2026AA/META
       bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       bioelx build --endpoint http://localhost:7878/query
+      bioelx build --dictionary /data/umls_onto_all_lang_cased_wikimed_only_399931.txt
     """
     from bioelx_index.build import BuildSettings
     from bioelx_index.build import build as run
@@ -78,6 +94,10 @@ def build(
             raise BioelxError(f"--type {wanted}: unknown; known are {', '.join(TYPES)}")
     if endpoint and wikidata:
         raise BioelxError("--endpoint and --wikidata: Wikidata comes from one of the two")
+    if dictionary and (data or endpoint or wikidata):
+        raise BioelxError(
+            "--dictionary takes the place of --data, --endpoint and --wikidata: give one of them"
+        )
     if endpoint:
         check_caller(endpoint, user_agent)
     out = console()
@@ -87,6 +107,7 @@ def build(
             encoder=encoder or shipped("models/multilingual-e5-small-int8"),
             releases=releases_dir(),
             cache=home() / "cache",
+            dictionary=dictionary,
             umls=umls,
             wikidata=wikidata,
             endpoint=endpoint,
@@ -96,7 +117,12 @@ def build(
         ),
         Stages(out),
     )
+    state, then = "active", "bioelx serve"
+    if dictionary:
+        state = "built, not activated"
+        then = f"bioelx eval run xlbel --release {manifest.id} --data DIR --out DIR"
     out.print(
-        f"[bold]{manifest.id}[/] is active: {manifest.concepts:,} concepts, "
-        f"{manifest.names:,} names. Next: bioelx serve"
+        f"[bold]{manifest.id}[/] is {state}: {manifest.concepts:,} concepts, "
+        f"{manifest.names:,} names. Next: {then}",
+        soft_wrap=True,
     )

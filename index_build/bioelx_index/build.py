@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,22 +34,28 @@ from bioelx.release import (
 )
 from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
-from bioelx.search.index import NameIndex
+from bioelx.search.index import EXACT_FACTORY, NameIndex
 from bioelx_index.calibrate import fit_confidence
 from bioelx_index.merge import merge
 from bioelx_index.progress import Advance, Stages
 from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, pulled_source, read_sources, umls_source
-from bioelx_index.sources.registry import READERS
+from bioelx_index.sources.config import (
+    WIKIDATA,
+    SourceConfig,
+    dictionary_source,
+    pulled_source,
+    read_sources,
+    with_umls,
+)
+from bioelx_index.sources.registry import VERBATIM
 from bioelx_index.sources.wikidata.folder import RECORDS_FILE
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
-WIKIDATA = "wikidata"  # the one reader that asks a server, and the source named like it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class BuildSettings:
     encoder: Path  # folder with encoder.json
     releases: Path
     cache: Path  # vectors and merged tables that a later build can use again
+    dictionary: Path | None = None  # `CUI||name` a line, in place of what is in `data`
     umls: Path | None = None  # the user's own RRF files
     wikidata: Path | None = None  # a finished pull, in place of the snapshot's slice
     endpoint: str = ""  # SPARQL endpoint to pull Wikidata from, in place of the snapshot's slice
@@ -71,12 +78,15 @@ class BuildSettings:
 def build(settings: BuildSettings, stages: Stages) -> Manifest:
     """Runs the offline job, activates the release it made and returns that release's manifest.
 
+    A release of a dictionary follows a published protocol: its ids are the dictionary's, not those
+    of the active release, its index compares every name, and it is not activated.
+
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
-    sources = _sources(settings)
+    sources = _sources(settings, stages)
     settings.releases.mkdir(parents=True, exist_ok=True)
-    parent = active_release(settings.releases)
+    parent = None if settings.dictionary else active_release(settings.releases)
 
     # A draft beside the releases, so that the last step is a rename on one file system; a folder in
     # the temporary one, which only its owner may read.
@@ -90,7 +100,8 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         concepts, names = _selected(concepts, names, settings, stages)
         knowledge_base = _write_tables(concepts, names, draft)
         vectors = _encode(knowledge_base, encoder, settings.cache, stages)
-        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages)
+        exact = settings.dictionary is not None and settings.umls is None
+        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages, exact=exact)
         _fit_confidence(knowledge_base, index, vectors, draft, stages)
         _write_canaries(knowledge_base, draft)
         manifest = Manifest(
@@ -105,7 +116,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             concepts=knowledge_base.concept_count,
             names=knowledge_base.name_count,
         )
-        finished = _release(draft, manifest, settings.releases, stages)
+        finished = _release(draft, manifest, settings, stages)
     if settings.endpoint:
         put_aside(settings.endpoint, settings.cache, finished.id)
     return finished
@@ -129,7 +140,12 @@ def _merged_tables(
         for record in _read_source(source, settings, stages)
     ]
     with stages.stage("merge") as stage:
-        merged = merge(records, trust=[source.name for source in sources], previous=previous)
+        merged = merge(
+            records,
+            trust=[source.name for source in sources],
+            previous=previous,
+            verbatim=[source.name for source in sources if source.reader in VERBATIM],
+        )
         stage.result = f"{len(merged.concepts):,} concepts, {len(merged.names):,} names"
     kept.mkdir(parents=True, exist_ok=True)
     pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
@@ -141,14 +157,21 @@ def _merged_tables(
     return merged.concepts, merged.names
 
 
-def _sources(settings: BuildSettings) -> list[SourceConfig]:
+def _sources(settings: BuildSettings, stages: Stages) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
-    sources = read_sources(settings.data)
+    with stages.stage("checksums") as stage:
+        if settings.dictionary:
+            sources = [dictionary_source(settings.dictionary)]
+        else:
+            sources = read_sources(settings.data)
+        if settings.umls:
+            sources = with_umls(sources, settings.umls)
+        files = [file for source in sources for file in source.files]
+        size = sum(file.stat().st_size for file in files)
+        stage.result = f"{len(files)} files, {size / 1e6:,.1f} MB"
     pulled = settings.wikidata or settings.endpoint
     if pulled and all(source.name != WIKIDATA for source in sources):
         raise BioelxError(f"{settings.data}: names no source {WIKIDATA!r} for {pulled} to replace")
-    if settings.umls:
-        sources.append(umls_source(settings.umls))
     return sources
 
 
@@ -169,15 +192,11 @@ def _with_pulled_wikidata(
 def _read_source(
     source: SourceConfig, settings: BuildSettings, stages: Stages
 ) -> list[SourceConcept]:
-    reader, files = source.reader, source.files
-    if reader == WIKIDATA:
+    if source.reader == WIKIDATA:
         folder = pull_slice(source, settings.cache, stages=stages)
-        reader, files = "pulled", (folder / RECORDS_FILE,)
-    if reader not in READERS:
-        known = ", ".join(sorted([WIKIDATA, *READERS]))
-        raise BioelxError(f"{source.name}: no reader {reader!r}; there are {known}")
+        source = replace(source, reader="pulled", files=(folder / RECORDS_FILE,))
     with stages.stage(source.name) as stage:
-        records = READERS[reader](source.name, files)
+        records = source.records()
         read = list(_counted(records, stage.advance))
         names = sum(len(record.names) for record in read)
         stage.result = f"{len(read):,} records, {names:,} names"
@@ -230,9 +249,11 @@ def _index(
     encoder: Encoder,
     draft: Path,
     stages: Stages,
+    *,
+    exact: bool,
 ) -> tuple[NameIndex, IndexStamp]:
     with stages.stage("index") as stage:
-        index = NameIndex.build(vectors)
+        index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else None)
         index.save(draft)
         recall = recall_at(10, index, vectors, knowledge_base, encoder)
         stage.result = f"{index.factory}, {index.text_count:,} vectors, recall@10 {recall:.3f}"
@@ -276,10 +297,11 @@ def _copy_encoder(source: Path, target: Path) -> Path:
     return target
 
 
-def _release(draft: Path, manifest: Manifest, releases: Path, stages: Stages) -> Manifest:
+def _release(draft: Path, manifest: Manifest, settings: BuildSettings, stages: Stages) -> Manifest:
     with stages.stage("release") as stage:
-        finished = finish_release(draft, manifest, releases)
-        activate(finished.id, releases)
+        finished = finish_release(draft, manifest, settings.releases)
+        if not settings.dictionary:
+            activate(finished.id, settings.releases)
         stage.result = finished.id
     return finished
 

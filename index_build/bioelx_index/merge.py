@@ -22,7 +22,7 @@ from __future__ import annotations
 import gc
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -117,6 +117,7 @@ def merge(
     trust: Sequence[str],
     previous: Mapping[str, str] | None = None,
     join_names: bool = True,
+    verbatim: Collection[str] = (),
 ) -> Merged:
     """Merges what the sources say into one table of concepts and one of their names.
 
@@ -127,6 +128,7 @@ def merge(
         join_names: also join concepts that no xref joins when their labels are equal, or one's
             English label is the other's synonym, they are one kind of thing, no primary scheme
             or UMLS tells them apart, and no third concept of that name stands in the way.
+        verbatim: sources whose names are kept whatever the rules of hygiene say of them.
 
     Raises:
         ValueError: a record of a source that `trust` does not name.
@@ -135,15 +137,16 @@ def merge(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Merge(trust).run(records, previous or {}, join_names)
+        return _Merge(trust, verbatim).run(records, previous or {}, join_names)
     finally:
         if collecting:
             gc.enable()
 
 
 class _Merge:
-    def __init__(self, trust: Sequence[str]) -> None:
+    def __init__(self, trust: Sequence[str], verbatim: Collection[str]) -> None:
         self.trust = trust
+        self.verbatim = {trust.index(source) for source in verbatim}
         self.rank = {source: rank for rank, source in enumerate(trust)}
         self.report = Report()
         self.parts: dict[str, _Part] = {}
@@ -238,6 +241,8 @@ class _Merge:
         key = normalise(text)
         if not key:
             rule = "empty"
+        elif rank in self.verbatim:
+            return _Named(_KIND_RANK[kind], rank, " ".join(text.split()), lang, key)
         elif _CONTROL.search(text):
             rule = "control characters"
         elif len(text) > MAX_NAME_LENGTH:

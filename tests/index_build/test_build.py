@@ -188,7 +188,7 @@ def test_the_users_own_umls_joins_the_open_sources(
     assert asthma.concept_id == "wikidata:Q35869"
     assert "umls:C0004096" in asthma.xrefs
     assert {"mesh:D004487", "umls:C0013604"} == {edema.concept_id, *edema.xrefs}
-    with pytest.raises(FileError, match=r"holds none of MRCONSO\.RRF"):
+    with pytest.raises(FileError, match=r"holds no MRCONSO\.RRF"):
         build(replace(settings, umls=tmp_path), stages)
 
 
@@ -212,7 +212,7 @@ def test_a_file_that_changed_is_refused(settings: BuildSettings, stages: Stages)
     [
         ("", r"has no \[\[source\]\]"),
         ("[[source]\n", "not TOML"),
-        ('[[source]]\nname = "x"\n', r"number 1 has no 'reader'"),
+        ('[[source]]\nname = "x"\n', r"number 1 \('x'\) has no 'reader'"),
     ],
 )
 def test_a_list_of_sources_that_does_not_fit_says_why(

@@ -62,6 +62,25 @@ def test_concepts_are_found_by_id_and_by_xref(kb: KnowledgeBase) -> None:
     assert kb.rows_with_xref("umls:C9999999") == []
 
 
+def test_the_concepts_that_bear_some_ids(kb: KnowledgeBase) -> None:
+    wanted = ["umls:C0027051", "mesh:D001249", "wikidata:Q12152", "mesh:D000001", "umls:C9999999"]
+    found = kb.rows_bearing(wanted)
+    assert {curie: [kb.concept_id(r) for r in rows] for curie, rows in found.items()} == {
+        "umls:C0027051": ["mesh:D002318", "wikidata:Q12152"],
+        "mesh:D001249": ["wikidata:Q35869"],
+        "wikidata:Q12152": ["wikidata:Q12152"],
+    }  # a retired concept bears nothing
+    assert kb.rows_bearing([]) == {}
+
+
+def test_many_are_what_each_is(kb: KnowledgeBase) -> None:
+    rows = [2, 0, 3, 2]
+    assert kb.concepts(rows) == [kb.concept(r) for r in rows]
+    assert kb.labels(rows, ["de"]) == [kb.label(r, ["de"]) for r in rows]
+    assert kb.names(rows) == [kb.name(r) for r in rows]
+    assert kb.concepts([]) == kb.labels([], ["de"]) == kb.names([]) == []
+
+
 def test_a_text_leads_to_all_its_names(kb: KnowledgeBase) -> None:
     text = kb.text_id("mi")
     assert text is not None
@@ -84,6 +103,9 @@ def test_labels_in_the_wanted_language(kb: KnowledgeBase) -> None:
     assert kb.label(infarct, ["de-AT"]) == ("Myokardinfarkt", "de")
     assert kb.label(infarct, ["ko", "en"]) == ("Heart attack", "en")
     assert kb.label(row(kb, "wikidata:Q35869"), ["ko"]) == ("asthma", "en")
+    # A concept without names, or without one that equals its label, has that all the same.
+    assert kb.label(row(kb, "mesh:D000001"), ["en"]) == ("old asthma", "und")
+    assert kb.label(row(kb, "mesh:D002318"), ["ko"]) == ("heart", "und")
 
 
 def test_types_schemes_languages(kb: KnowledgeBase) -> None:

@@ -140,7 +140,7 @@ def test_a_topic_that_comes_later_is_read_to_its_end(
         for number in range(1, 11):
             event_stream.publish("edit", f"Q{100 * topic + number}", minute(number), topic=topic)
     event_stream.drop_after = drop_after
-    found = {change.qid for change in changes(follow(event_stream.url))}
+    found = {change.qid for change in changes(follow(event_stream.url, settle=0.02))}
     assert found == {*range(1, 11), *range(101, 111)}
 
 

@@ -130,8 +130,8 @@ class PullFolder:
     def add_part(self, name: str, items: Iterable[Item]) -> int:
         """Keeps items under a name of one's own; returns how many. The part is there whole or not
         at all."""
-        rows = sorted((_row(item) for item in items), key=lambda row: row["qid"])
-        return self.add_tables(name, [pa.Table.from_pylist(rows, RECORDS_SCHEMA)])
+        in_order = sorted(items, key=lambda item: item.qid)
+        return self.add_tables(name, [table_of(in_order)])
 
     def add_tables(self, name: str, tables: Iterable[pa.Table]) -> int:
         """As `add_part`, with records that are tables already, by ascending QID; one table is in
@@ -357,6 +357,11 @@ def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
 def _typed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Parquet has no dates in seconds, and gives them back in milliseconds."""
     return table.select(columns).cast(pa.schema([RECORDS_SCHEMA.field(name) for name in columns]))
+
+
+def table_of(items: Iterable[Item]) -> pa.Table:
+    """Items as rows of a pull."""
+    return pa.Table.from_pylist([_row(item) for item in items], RECORDS_SCHEMA)
 
 
 def _row(item: Item) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 IDENTIFIERS: dict[str, str] = {
@@ -50,19 +51,32 @@ LANGUAGES = {
     "als": "gsw",
     "bat-smg": "sgs",
     "be-x-old": "be-tarask",
+    "cbk-x-zam": "cbk",
+    "cbk-zam": "cbk",
     "crh-latn": "crh-Latn",
+    "crh-ro": "crh-Latn-RO",
     "de-formal": "de",
+    "de-x-formal": "de",
     "eml": "egl",
     "en-simple": "en",
+    "es-formal": "es",
+    "es-x-formal": "es",
     "fiu-vro": "vro",
+    "hu-formal": "hu",
+    "hu-x-formal": "hu",
+    "kk-cn": "kk-Arab-CN",
+    "kk-tr": "kk-Latn-TR",
     "map-bms": "jv-x-bms",
-    "mo": "ro",
+    "mo": "ro-Cyrl-MD",
     "nl-informal": "nl",
+    "nl-x-informal": "nl",
     "no": "nb",
     "nrm": "nrf",
     "roa-rup": "rup",
     "roa-tara": "nap-x-tara",
     "simple": "en",
+    "sr-ec": "sr-Cyrl",
+    "sr-el": "sr-Latn",
     "zh-classical": "lzh",
     "zh-cn": "zh-Hans-CN",
     "zh-hk": "zh-Hant-HK",
@@ -91,3 +105,15 @@ def language_of(code: str) -> str:
         shape = {2: str.upper, 4: str.title}.get(0 if singleton else len(part), str)
         tag.append(shape(part))
     return "-".join(tag)
+
+
+# Sites that are no Wikipedia end in "wiki" too (commonswiki, metawiki); those have longer names.
+_WIKIPEDIA = re.compile(r"(simple|[a-z]{2,3}(?:_[a-z]+)*)wiki")
+
+
+@cache
+def wikipedia_language(site: str) -> str | None:
+    """The code of the language of a Wikipedia (`zh-min-nan` of `zh_min_nanwiki`); of any other site
+    None."""
+    found = _WIKIPEDIA.fullmatch(site)
+    return found[1].replace("_", "-") if found else None
