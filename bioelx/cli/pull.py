@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -43,6 +44,13 @@ def wikidata(
     endpoint: Annotated[
         str, typer.Option(help="SPARQL 1.1 endpoint of Wikidata, a mirror or a part of it.")
     ] = "",
+    dump: Annotated[
+        Path | None,
+        typer.Option(
+            help="Dump to read in place of an endpoint: latest-all.json, or packed as .bz2, .gz or "
+            ".zst."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the pull. Default: BIOELX_HOME/pulls/wikidata-ROUTE."),
@@ -86,6 +94,12 @@ def wikidata(
         int,
         typer.Option(min=1, max=16, help="Requests at once. Leave it at 1 for public endpoints."),
     ] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that read a dump. Default: as many as there are cores."
+        ),
+    ] = None,
     since: Annotated[
         str,
         typer.Option(
@@ -124,6 +138,9 @@ def wikidata(
     DrugBank, ATC, GO, Uberon, FMA or SNOMED CT identifies; cas, ncbigene, ncbitaxon and uniprot are
     schemes that add millions more.
 
+    Three routes lead to the same records: an endpoint (--endpoint), a dump on disk (--dump), and
+    what changed since the pull that a release was built from (--since, with --endpoint).
+
     Stopped, even killed, it goes on where it was when the same command is given again. A busy
     endpoint is obeyed: its Retry-After is waited for, however long.
 
@@ -139,6 +156,8 @@ def wikidata(
       Drugs only, from a server of your own:
         bioelx pull wikidata --endpoint http://localhost:7878/query --out drugs \\
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
+      All of it from a dump, with no network:
+        bioelx pull wikidata --dump latest-all.json.bz2
       Then:
         bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       Later, what changed since the active release, and only that:
@@ -147,14 +166,21 @@ def wikidata(
     """
     from bioelx_index.progress import Stages
     from bioelx_index.sources.wikidata.changes import pull_changes
+    from bioelx_index.sources.wikidata.dump import pull_dump
     from bioelx_index.sources.wikidata.endpoint import Manners
     from bioelx_index.sources.wikidata.events import STREAM, Stream
     from bioelx_index.sources.wikidata.folder import PULL_FILE
     from bioelx_index.sources.wikidata.selection import Selection, SelectionFile, read_selection
     from bioelx_index.sources.wikidata.sparql import pull
 
-    if not endpoint:
-        raise BioelxError("name the endpoint to pull from: --endpoint URL")
+    if bool(endpoint) == bool(dump):
+        raise BioelxError("name where to pull from: either --endpoint URL or --dump FILE")
+    if dump and (since or base):
+        raise BioelxError("--since and --base ask an endpoint: name one, and no --dump")
+    if changes is Changes.EVENTS and not (since or base):
+        raise BioelxError("--changes events: only with --since or --base")
+    if events and changes is not Changes.EVENTS:
+        raise BioelxError("--events: only with --changes events")
     read = read_selection(selection) if selection else SelectionFile()
     wanted = Selection.of(
         schemes=[*read.schemes, *(scheme or ())],
@@ -170,33 +196,34 @@ def wikidata(
             f"the selection is not that of {earlier.folder}, which a pull of changes keeps: leave "
             "it out, or pull anew without --since"
         )
-    stream = None
-    if changes is Changes.EVENTS:
-        if not earlier:
-            raise BioelxError("--changes events: only with --since or --base")
-        stream = Stream(events or STREAM, user_agent, window=timedelta(days=window))
-    elif events:
-        raise BioelxError("--events: only with --changes events")
-    folder = out or home() / "pulls" / _name(earlier)
+    folder = out or home() / "pulls" / _name(dump, earlier)
     shown = console()
-    if (folder / PULL_FILE).exists():
-        shown.print(f"{folder} is finished. Remove it, or name another --out, to pull anew.")
-    manner_of_asking: dict[str, Any] = {
+    stages = Stages(shown)
+    asking: dict[str, Any] = {
         "user_agent": user_agent,
-        "stages": Stages(shown),
+        "stages": stages,
         "page_size": page_size,
         "manners": Manners(at_once=parallel),
     }
+    finished_before = (folder / PULL_FILE).exists()
     try:
-        if earlier:
-            pull_changes(
-                earlier, endpoint, folder, stream=stream, patience=patience, **manner_of_asking
-            )
+        if dump:
+            cores = workers or os.cpu_count() or 1
+            pull_dump(dump, folder, wanted, workers=cores, stages=stages)
+        elif earlier:
+            stream = None
+            if changes is Changes.EVENTS:
+                stream = Stream(events or STREAM, user_agent, window=timedelta(days=window))
+            pull_changes(earlier, endpoint, folder, stream=stream, patience=patience, **asking)
         else:
-            pull(endpoint, folder, wanted, **manner_of_asking)
+            pull(endpoint, folder, wanted, **asking)
     except KeyboardInterrupt:
         shown.print("Stopped. The same command goes on from here.")
         raise typer.Exit(130) from None
+    if finished_before:
+        shown.print(
+            "It was finished before. To pull anew, remove its folder or name another --out."
+        )
     _summarise(folder)
 
 
@@ -210,8 +237,10 @@ def _earlier(since: str, base: Path | None) -> Any:
     return open_base(base) if base else None
 
 
-def _name(earlier: Any) -> str:
-    return f"wikidata-since-{earlier.pull.started:%Y%m%dT%H%M%SZ}" if earlier else "wikidata-sparql"
+def _name(dump: Path | None, earlier: Any) -> str:
+    if earlier:
+        return f"wikidata-since-{earlier.pull.started:%Y%m%dT%H%M%SZ}"
+    return "wikidata-dump" if dump else "wikidata-sparql"
 
 
 def _summarise(folder: Path) -> None:
