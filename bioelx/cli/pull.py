@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import os
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +44,13 @@ def wikidata(
     endpoint: Annotated[
         str, typer.Option(help="SPARQL 1.1 endpoint of Wikidata, a mirror or a part of it.")
     ] = "",
+    dump: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON dump of Wikidata on disk, in place of an endpoint: latest-all.json, as it "
+            "is or as .bz2, .gz or .zst."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the pull. Default: BIOELX_HOME/pulls/wikidata-ROUTE."),
@@ -86,6 +94,24 @@ def wikidata(
         int,
         typer.Option(min=1, max=16, help="Requests at once. Leave it at 1 for public endpoints."),
     ] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Processes that read the dump. Default: as many as there are CPUs."
+        ),
+    ] = 0,
+    dumped: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Day (UTC) on which the making of the dump began. Default: the date in its name, "
+            "else a week before the last change in it.",
+        ),
+    ] = None,
+    malformed_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Of the dump's lines, that may be malformed."),
+    ] = 1e-4,
     since: Annotated[
         str,
         typer.Option(
@@ -136,6 +162,8 @@ def wikidata(
         bioelx pull wikidata --endpoint https://qlever.dev/api/wikidata \\
           --user-agent 'MyProject/1.0 (me@my.site)' \\
           --language en --language de --language ko --language th
+      A dump of https://dumps.wikimedia.org/wikidatawiki/entities/ (an hour on 16 cores):
+        bioelx pull wikidata --dump wikidata-20261116-all.json.bz2
       Drugs only, from a server of your own:
         bioelx pull wikidata --endpoint http://localhost:7878/query --out drugs \\
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
@@ -147,14 +175,17 @@ def wikidata(
     """
     from bioelx_index.progress import Stages
     from bioelx_index.sources.wikidata.changes import pull_changes
+    from bioelx_index.sources.wikidata.dump import pull_dump
     from bioelx_index.sources.wikidata.endpoint import Manners
     from bioelx_index.sources.wikidata.events import STREAM, Stream
     from bioelx_index.sources.wikidata.folder import PULL_FILE
     from bioelx_index.sources.wikidata.selection import Selection, SelectionFile, read_selection
     from bioelx_index.sources.wikidata.sparql import pull
 
-    if not endpoint:
-        raise BioelxError("name the endpoint to pull from: --endpoint URL")
+    if bool(endpoint) == bool(dump):
+        raise BioelxError("name what to pull from: --endpoint URL or --dump FILE, one of them")
+    if dump and (since or base):
+        raise BioelxError("--dump: a dump does not tell what changed; --since asks an endpoint")
     read = read_selection(selection) if selection else SelectionFile()
     wanted = Selection.of(
         schemes=[*read.schemes, *(scheme or ())],
@@ -177,7 +208,7 @@ def wikidata(
         stream = Stream(events or STREAM, user_agent, window=timedelta(days=window))
     elif events:
         raise BioelxError("--events: only with --changes events")
-    folder = out or home() / "pulls" / _name(earlier)
+    folder = out or home() / "pulls" / ("wikidata-dump" if dump else _name(earlier))
     shown = console()
     if (folder / PULL_FILE).exists():
         shown.print(f"{folder} is finished. Remove it, or name another --out, to pull anew.")
@@ -188,7 +219,17 @@ def wikidata(
         "manners": Manners(at_once=parallel),
     }
     try:
-        if earlier:
+        if dump:
+            pull_dump(
+                dump,
+                folder,
+                wanted,
+                workers=workers or os.cpu_count() or 1,
+                stages=Stages(shown),
+                dumped=dumped.replace(tzinfo=UTC) if dumped else None,
+                malformed_share=malformed_share,
+            )
+        elif earlier:
             pull_changes(
                 earlier, endpoint, folder, stream=stream, patience=patience, **manner_of_asking
             )
