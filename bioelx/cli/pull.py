@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,8 +47,8 @@ def wikidata(
     dump: Annotated[
         Path | None,
         typer.Option(
-            help="Dump to read in place of an endpoint: latest-all.json, or packed as .bz2, .gz or "
-            ".zst."
+            help="JSON dump of Wikidata on disk, in place of an endpoint: latest-all.json, as it "
+            "is or as .bz2, .gz or .zst."
         ),
     ] = None,
     out: Annotated[
@@ -95,11 +95,23 @@ def wikidata(
         typer.Option(min=1, max=16, help="Requests at once. Leave it at 1 for public endpoints."),
     ] = 1,
     workers: Annotated[
-        int | None,
+        int,
         typer.Option(
-            min=1, help="Processes that read a dump. Default: as many as there are cores."
+            min=0, help="Processes that read the dump. Default: as many as there are CPUs."
+        ),
+    ] = 0,
+    dumped: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Day (UTC) on which the making of the dump began. Default: the date in its name, "
+            "else a week before the last change in it.",
         ),
     ] = None,
+    malformed_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Of the dump's lines, that may be malformed."),
+    ] = 1e-4,
     since: Annotated[
         str,
         typer.Option(
@@ -153,11 +165,11 @@ def wikidata(
         bioelx pull wikidata --endpoint https://qlever.dev/api/wikidata \\
           --user-agent 'MyProject/1.0 (me@my.site)' \\
           --language en --language de --language ko --language th
+      A dump of https://dumps.wikimedia.org/wikidatawiki/entities/ (an hour on 16 cores):
+        bioelx pull wikidata --dump wikidata-20261116-all.json.bz2
       Drugs only, from a server of your own:
         bioelx pull wikidata --endpoint http://localhost:7878/query --out drugs \\
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
-      All of it from a dump, with no network:
-        bioelx pull wikidata --dump latest-all.json.bz2
       Then:
         bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       Later, what changed since the active release, and only that:
@@ -208,8 +220,15 @@ def wikidata(
     finished_before = (folder / PULL_FILE).exists()
     try:
         if dump:
-            cores = workers or os.cpu_count() or 1
-            pull_dump(dump, folder, wanted, workers=cores, stages=stages)
+            pull_dump(
+                dump,
+                folder,
+                wanted,
+                workers=workers or os.cpu_count() or 1,
+                stages=stages,
+                dumped=dumped.replace(tzinfo=UTC) if dumped else None,
+                malformed_share=malformed_share,
+            )
         elif earlier:
             stream = None
             if changes is Changes.EVENTS:
