@@ -114,6 +114,7 @@ def test_scores_report_and_predictions(
     assert "| R@1 | 66.7 | 0.0 | 33.3 (0.0–50.0) | 50.0 (0.0–75.0) |" in report
     line = f"| XL-BEL v1.0 | {release.name} | Covered rows | 4 | 3 | 33.3 / 50.0 |"
     assert line in (out / "report.md").read_text(encoding="utf-8")
+    assert "XL-BEL v1.0" in (out / "report.html").read_text(encoding="utf-8")
     for text in (report, result.stdout.replace("\n", " ")):
         assert release.name in text
         assert "6 concepts, 9 names; 5 umls ids" in text
@@ -147,7 +148,7 @@ def test_a_failed_run_leaves_the_last_results_alone(
     out = tmp_path / "out"
     run_xlbel(write_xlbel(ROWS), release, out, "--language", "en")
     before = contents(out)
-    assert len(before) == 4
+    assert len(before) == 5  # three files of the run, two reports in OUT
     bad = write_xlbel({"en": [*ROWS["en"], "C0004096||asthma"]})
     with pytest.raises(FileError, match=r"en_1k_test_query_with_context\.txt:6: "):
         run_xlbel(bad, release, out, "--language", "en")
@@ -162,24 +163,26 @@ def test_what_is_done_is_not_linked_again(
     write_xlbel: Callable[..., Path], release: Path, tmp_path: Path
 ) -> None:
     data, out = write_xlbel(ROWS), tmp_path / "out"
-    assert "14 mentions in " in run_xlbel(data, release, out).stdout
+
+    def again(*more: object) -> str:
+        return run_xlbel(data, release, out, "--language", "en", *more).stdout
+
+    assert "5 mentions in " in again()
     before = contents(out)
     (out / "report.md").unlink()
-    assert "14 mentions were linked before" in run_xlbel(data, release, out).stdout
+    assert "5 mentions were linked before" in again()
     assert contents(out) == before
-    assert "14 mentions in " in run_xlbel(data, release, out, "--fresh").stdout
+    assert "5 mentions in " in again("--fresh")
     assert contents(out) == before
 
     # Other metrics are computed from what was linked, unless they look at more candidates.
-    again = run_xlbel(data, release, out, "--metric", "R@3", "--metric", "nil f1")
-    assert "14 mentions were linked before" in again.stdout
-    folder = out / release.name / "xlbel"
-    score = orjson.loads((folder / "scores.json").read_bytes())["scores"]["all"]["micro"]
-    assert list(score["metrics"]) == ["R@3", "NIL F1"]
-    assert "14 mentions in " in run_xlbel(data, release, out, "--metric", "R@30").stdout
+    assert "5 mentions were linked before" in again("--metric", "R@3", "--metric", "nil f1")
+    scores = read_run(out / release.name / "xlbel").scores["scores"]
+    assert list(scores["all"]["micro"]["metrics"]) == ["R@3", "NIL F1"]
+    assert "5 mentions in " in again("--metric", "R@30")
 
-    write_xlbel({**ROWS, "fi": ["C0004096||astma||<tgt>astma</tgt>"]})
-    assert "14 mentions in " in run_xlbel(data, release, out).stdout  # of other examples
+    write_xlbel({"en": [*ROWS["en"][:4], "C0004096||astma||<tgt>astma</tgt>"]})
+    assert "5 mentions in " in again()  # of which one is another
 
 
 def test_several_datasets_and_releases(

@@ -128,7 +128,7 @@ def run(
     except KeyboardInterrupt:
         shown.print("Stopped; what is finished is kept: give the same command again to go on.")
         raise typer.Exit(INTERRUPTED) from None
-    write_overview(runs, out / REPORT_FILE)
+    _write_reports(runs, out)
     seconds = perf_counter() - started - alone.seconds
     examples = sum(each.examples for each in surveys) * len(releases)
     shown.print(_account(examples, work, seconds), f"See {out}.", soft_wrap=True)
@@ -138,6 +138,14 @@ def run(
             f"{alone.seconds:.1f} s: the whole took {seconds / alone.seconds:.2f} times as long.",
             soft_wrap=True,
         )
+
+
+def _write_reports(runs: Sequence[Run], out: Path) -> None:
+    """Writes the reports of all runs of this call."""
+    from bioelx_eval.report.page import PAGE_FILE, write_report_page  # brings Matplotlib: slow
+
+    write_overview(runs, out / REPORT_FILE)
+    write_report_page(runs, out / PAGE_FILE)
 
 
 @dataclass(frozen=True, slots=True)
