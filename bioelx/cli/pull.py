@@ -47,8 +47,8 @@ def wikidata(
     dump: Annotated[
         Path | None,
         typer.Option(
-            help="JSON dump of Wikidata on disk, in place of an endpoint: latest-all.json, as it "
-            "is or as .bz2, .gz or .zst."
+            help="Dump to read in place of an endpoint: latest-all.json, or packed as .bz2, .gz or "
+            ".zst."
         ),
     ] = None,
     out: Annotated[
@@ -95,11 +95,11 @@ def wikidata(
         typer.Option(min=1, max=16, help="Requests at once. Leave it at 1 for public endpoints."),
     ] = 1,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, help="Processes that read the dump. Default: as many as there are CPUs."
+            min=1, help="Processes that read a dump. Default: as many as there are cores."
         ),
-    ] = 0,
+    ] = None,
     dumped: Annotated[
         datetime | None,
         typer.Option(
@@ -110,7 +110,7 @@ def wikidata(
     ] = None,
     malformed_share: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Of the dump's lines, that may be malformed."),
+        typer.Option(min=0, max=1, help="Of the lines of a dump, that may be malformed."),
     ] = 1e-4,
     since: Annotated[
         str,
@@ -150,6 +150,9 @@ def wikidata(
     DrugBank, ATC, GO, Uberon, FMA or SNOMED CT identifies; cas, ncbigene, ncbitaxon and uniprot are
     schemes that add millions more.
 
+    Three routes lead to the same records: an endpoint (--endpoint), a dump on disk (--dump), and
+    what changed since the pull that a release was built from (--since, with --endpoint).
+
     Stopped, even killed, it goes on where it was when the same command is given again. A busy
     endpoint is obeyed: its Retry-After is waited for, however long.
 
@@ -162,11 +165,11 @@ def wikidata(
         bioelx pull wikidata --endpoint https://qlever.dev/api/wikidata \\
           --user-agent 'MyProject/1.0 (me@my.site)' \\
           --language en --language de --language ko --language th
-      A dump of https://dumps.wikimedia.org/wikidatawiki/entities/ (an hour on 16 cores):
-        bioelx pull wikidata --dump wikidata-20261116-all.json.bz2
       Drugs only, from a server of your own:
         bioelx pull wikidata --endpoint http://localhost:7878/query --out drugs \\
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
+      All of it from a dump, with no network:
+        bioelx pull wikidata --dump latest-all.json.bz2
       Then:
         bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       Later, what changed since the active release, and only that:
@@ -183,9 +186,13 @@ def wikidata(
     from bioelx_index.sources.wikidata.sparql import pull
 
     if bool(endpoint) == bool(dump):
-        raise BioelxError("name what to pull from: --endpoint URL or --dump FILE, one of them")
+        raise BioelxError("name where to pull from: either --endpoint URL or --dump FILE")
     if dump and (since or base):
-        raise BioelxError("--dump: a dump does not tell what changed; --since asks an endpoint")
+        raise BioelxError("--since and --base ask an endpoint: name one, and no --dump")
+    if changes is Changes.EVENTS and not (since or base):
+        raise BioelxError("--changes events: only with --since or --base")
+    if events and changes is not Changes.EVENTS:
+        raise BioelxError("--events: only with --changes events")
     read = read_selection(selection) if selection else SelectionFile()
     wanted = Selection.of(
         schemes=[*read.schemes, *(scheme or ())],
@@ -201,43 +208,42 @@ def wikidata(
             f"the selection is not that of {earlier.folder}, which a pull of changes keeps: leave "
             "it out, or pull anew without --since"
         )
-    stream = None
-    if changes is Changes.EVENTS:
-        if not earlier:
-            raise BioelxError("--changes events: only with --since or --base")
-        stream = Stream(events or STREAM, user_agent, window=timedelta(days=window))
-    elif events:
-        raise BioelxError("--events: only with --changes events")
-    folder = out or home() / "pulls" / ("wikidata-dump" if dump else _name(earlier))
+    folder = out or home() / "pulls" / _name(dump, earlier)
     shown = console()
-    if (folder / PULL_FILE).exists():
-        shown.print(f"{folder} is finished. Remove it, or name another --out, to pull anew.")
-    manner_of_asking: dict[str, Any] = {
+    stages = Stages(shown)
+    asking: dict[str, Any] = {
         "user_agent": user_agent,
-        "stages": Stages(shown),
+        "stages": stages,
         "page_size": page_size,
         "manners": Manners(at_once=parallel),
     }
+    finished_before = (folder / PULL_FILE).exists()
     try:
         if dump:
+            cores = workers or os.cpu_count() or 1
             pull_dump(
                 dump,
                 folder,
                 wanted,
-                workers=workers or os.cpu_count() or 1,
-                stages=Stages(shown),
+                workers=cores,
+                stages=stages,
                 dumped=dumped.replace(tzinfo=UTC) if dumped else None,
                 malformed_share=malformed_share,
             )
         elif earlier:
-            pull_changes(
-                earlier, endpoint, folder, stream=stream, patience=patience, **manner_of_asking
-            )
+            stream = None
+            if changes is Changes.EVENTS:
+                stream = Stream(events or STREAM, user_agent, window=timedelta(days=window))
+            pull_changes(earlier, endpoint, folder, stream=stream, patience=patience, **asking)
         else:
-            pull(endpoint, folder, wanted, **manner_of_asking)
+            pull(endpoint, folder, wanted, **asking)
     except KeyboardInterrupt:
         shown.print("Stopped. The same command goes on from here.")
         raise typer.Exit(130) from None
+    if finished_before:
+        shown.print(
+            "It was finished before. To pull anew, remove its folder or name another --out."
+        )
     _summarise(folder)
 
 
@@ -251,8 +257,10 @@ def _earlier(since: str, base: Path | None) -> Any:
     return open_base(base) if base else None
 
 
-def _name(earlier: Any) -> str:
-    return f"wikidata-since-{earlier.pull.started:%Y%m%dT%H%M%SZ}" if earlier else "wikidata-sparql"
+def _name(dump: Path | None, earlier: Any) -> str:
+    if earlier:
+        return f"wikidata-since-{earlier.pull.started:%Y%m%dT%H%M%SZ}"
+    return "wikidata-dump" if dump else "wikidata-sparql"
 
 
 def _summarise(folder: Path) -> None:

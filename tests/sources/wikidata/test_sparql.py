@@ -193,6 +193,16 @@ def test_portions_hand_out_each_id_once() -> None:
     assert answered == ids.tolist()
 
 
+def test_rows_that_nobody_asked_for_are_an_error(proxy: Callable, hurried: Manners) -> None:
+    def answer(asked: Any) -> bytes:
+        return asked.good.replace(b'"p"', b'"q"').replace(b"entity/Q5001", b"entity/L5001")
+
+    ask = Endpoint(proxy(answer).url, AGENT, manners=hurried)
+    for qid in (5000, 5001):
+        with pytest.raises(SourceError, match="answers something else than was asked"):
+            fetch(ask, [qid], Selection())
+
+
 # Listing
 
 
@@ -243,6 +253,12 @@ def test_a_range_that_is_too_much_is_narrowed(
     selection = Selection.of(schemes=["mesh"], defaults=False)
     found = list_items(Endpoint(proxy(answer).url, AGENT, manners=hurried), selection)
     assert found.tolist() == list_items(ask, selection).tolist()
+
+
+def test_a_list_may_be_larger_than_any_page(endpoint: str) -> None:
+    ask = Endpoint(endpoint, AGENT, manners=Manners(largest_answer=500))
+    assert len(list_items(ask, Selection.of(schemes=["mesh"], defaults=False))) == 62
+    assert ask.effort.bytes > 4_000
 
 
 def test_no_query_needs_more_than_standard_sparql(proxy: Callable, pull_into: Callable) -> None:

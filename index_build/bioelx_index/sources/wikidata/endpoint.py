@@ -17,18 +17,19 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from threading import Lock, Semaphore
+from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-import orjson
+import ijson
 from SPARQLWrapper import JSON, POST, SPARQLWrapper
 from SPARQLWrapper.SPARQLExceptions import EndPointInternalError, SPARQLWrapperException
 
 from bioelx.errors import SourceError
+from bioelx_index.sources.wikidata.answer import Answer, FailedError, Rows, rows
 from bioelx_index.sources.wikidata.vocabulary import ENTITY
 
 PREFIXES = f"""\
@@ -40,8 +41,7 @@ PREFIX owl: <http://www.w3.org/2002/07/owl#>
 PREFIX schema: <http://schema.org/>
 """
 
-Rows = list[dict[str, dict[str, str]]]
-"""Bindings as SPARQL's JSON has them: variable -> type, value and, of a text, `xml:lang`."""
+T = TypeVar("T")
 
 _AGENT = re.compile(r"[!-~]+/[!-~]+ .*(@|https?://).*")
 _AGENT_EXAMPLE = "'YourProject/1.0 (https://your.site; you@your.site)'"
@@ -49,7 +49,6 @@ _NEVER_REACHED = 3  # attempts at a host that was never reached: rather mistyped
 _BUSY = {408, 425, 429}
 _TIMED_OUT = re.compile(rb"time[ds]?[ -]?out|time ?limit", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
-_CHUNK = 1 << 18
 
 
 class TooMuchAskedError(SourceError):
@@ -66,7 +65,7 @@ class Manners:
     whole_answer: float = 600.0
     """After which an answer that still comes in has timed out."""
     largest_answer: int = 32 << 20
-    """Bytes of JSON; some four times as many are needed to hold it."""
+    """Bytes of rows of JSON; some four times as many are needed to hold them."""
     attempts: int = 10
     pause: float = 1.0
     """After a failure; doubled with every further one in a row."""
@@ -87,24 +86,6 @@ class Effort:
     failures: int = 0
     bytes: int = 0
     """Of JSON."""
-
-
-class _FailureError(Exception):
-    """An answer that was none, though the next one may be."""
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        too_much: bool = False,
-        rest: float = 0.0,
-        unreachable: bool = False,
-    ) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.too_much = too_much
-        self.rest = rest
-        self.unreachable = unreachable
 
 
 class Endpoint:
@@ -145,9 +126,14 @@ class Endpoint:
         self._resting_until = 0.0
 
     def __call__(self, query: str, *, tries: int | None = None) -> Rows:
-        """Asks a SELECT query; the usual prefixes are added.
+        """The rows of a SELECT query's answer; see `ask`."""
+        return self.ask(query, rows, tries=tries)
+
+    def ask(self, query: str, read: Callable[[Answer], T], *, tries: int | None = None) -> T:
+        """Asks a SELECT query, the usual prefixes added, and returns what is read of its answer.
 
         Args:
+            read: raises a FailedError or an error of ijson if the answer is not whole.
             tries: how often a question is asked that looks too much for the endpoint; by default
                 as often as one that fails otherwise.
 
@@ -162,8 +148,8 @@ class Endpoint:
             with self._slots:
                 self._rest()
                 try:
-                    rows = self._ask(PREFIXES + query)
-                except _FailureError as failure:
+                    found = self._ask(PREFIXES + query, read)
+                except FailedError as failure:
                     self._note(failure)
                     too_much += failure.too_much
                     self._reached = self._reached or not failure.unreachable
@@ -174,7 +160,7 @@ class Endpoint:
                     kind = TooMuchAskedError if failure.too_much else SourceError
                     raise kind(problem) from None
                 self._reached, self._in_a_row = True, 0
-                return rows
+                return found
         raise AssertionError("the last attempt returns or raises")
 
     def _rest(self) -> None:
@@ -182,7 +168,7 @@ class Endpoint:
         while (seconds := self._resting_until - time.monotonic()) > 0:
             time.sleep(seconds)
 
-    def _note(self, failure: _FailureError) -> None:
+    def _note(self, failure: FailedError) -> None:
         """Puts off the next request of all threads."""
         manners = self.manners
         if failure.rest > manners.longest_rest:
@@ -203,7 +189,7 @@ class Endpoint:
         if self.on_wait:
             self.on_wait(pause, failure.problem)
 
-    def _ask(self, query: str) -> Rows:
+    def _ask(self, query: str, read: Callable[[Answer], T]) -> T:
         wrapper = SPARQLWrapper(self.url, agent=self.user_agent)
         wrapper.setMethod(POST)
         wrapper.setReturnFormat(JSON)
@@ -217,53 +203,47 @@ class Endpoint:
             with wrapper.query().response as response:
                 if response.geturl() != self.url:
                     raise SourceError(f"{self.url}: has moved to {response.geturl()}: ask there")
-                content = self._read(response)
-                with self._lock:
-                    self.effort.bytes += len(content)
-                return _rows(content, response.headers)
+                answer = Answer(
+                    response,
+                    seconds=self.manners.whole_answer,
+                    largest=self.manners.largest_answer,
+                )
+                try:
+                    return read(answer)
+                except ijson.JSONError as error:
+                    raise answer.broken(error) from None
+                finally:
+                    with self._lock:
+                        self.effort.bytes += answer.size
         except HTTPError as error:
             raise self._refused(error) from None
         except EndPointInternalError as error:
             timed_out = bool(_TIMED_OUT.search(str(error).encode()))
-            raise _FailureError("HTTP 500", too_much=timed_out) from None
+            raise FailedError("HTTP 500", too_much=timed_out) from None
         except SPARQLWrapperException as error:
             raise SourceError(f"{self.url}: refuses the query: {_said(str(error))}") from None
         except TimeoutError:
-            raise _FailureError("timed out", too_much=True) from None
+            raise FailedError("timed out", too_much=True) from None
         except URLError as error:
             timed_out = isinstance(error.reason, TimeoutError)
-            raise _FailureError(str(error.reason), unreachable=not timed_out) from None
+            raise FailedError(str(error.reason), unreachable=not timed_out) from None
         except (HTTPException, OSError, zlib.error) as error:
             # The status line never came, or the connection was lost in the middle of an answer.
             problem = f"the connection was lost ({error or type(error).__name__})"
-            raise _FailureError(problem, too_much=True) from None
+            raise FailedError(problem, too_much=True) from None
 
     def _refused(self, error: HTTPError) -> Exception:
         said = error.read(4096)
         rest = retry_after(error.headers.get("Retry-After", ""), error.headers.get("Date", ""))
         if error.code == 429 and not rest and _TIMED_OUT.search(said):
-            return _FailureError("timed out (HTTP 429)", too_much=True)  # QLever's way
+            return FailedError("timed out (HTTP 429)", too_much=True)  # QLever's way
         if error.code in _BUSY or (error.code >= 500 and error.code != 501):
             too_much = error.code in (408, 504) or bool(_TIMED_OUT.search(said))
-            return _FailureError(f"HTTP {error.code}", too_much=too_much, rest=rest)
+            return FailedError(f"HTTP {error.code}", too_much=too_much, rest=rest)
         if error.code == 413:
-            return _FailureError("HTTP 413", too_much=True)
+            return FailedError("HTTP 413", too_much=True)
         text = _said(error.headers.get("Location", "") or said.decode(errors="replace"))
         return SourceError(f"{self.url}: refuses the query: HTTP {error.code} {text}")
-
-    def _read(self, response: HTTPResponse) -> bytes:
-        packed = response.headers.get("Content-Encoding", "") == "gzip"
-        unpacker = zlib.decompressobj(wbits=31) if packed else None
-        deadline = time.monotonic() + self.manners.whole_answer
-        content = bytearray()
-        while chunk := response.read(_CHUNK):
-            content += unpacker.decompress(chunk) if unpacker else chunk
-            if len(content) > self.manners.largest_answer:
-                size = self.manners.largest_answer >> 20
-                raise _FailureError(f"an answer of more than {size} MiB", too_much=True)
-            if time.monotonic() > deadline:
-                raise _FailureError("timed out in the middle of the answer", too_much=True)
-        return bytes(content)
 
 
 def check_caller(url: str, user_agent: str) -> None:
@@ -285,23 +265,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _rows(content: bytes, headers: Message) -> Rows:
-    try:
-        rows = orjson.loads(content)["results"]["bindings"]
-        if not isinstance(rows, list):
-            raise TypeError("its bindings are no list")
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        # A query that timed out can end an answer with status 200 in the middle; others answer
-        # with a page of HTML.
-        broken = content.lstrip()[:1] == b"{"
-        raise _FailureError(f"no whole SPARQL JSON ({error})", too_much=broken) from None
-    # Virtuoso cuts answers at a limit and says so in a header only.
-    most = headers.get("X-SPARQL-MaxRows", "")
-    if _NUMBER.fullmatch(most) and len(rows) >= int(most):
-        raise _FailureError(f"an answer of its utmost {most} rows", too_much=True)
-    return rows
 
 
 def retry_after(value: str, date: str) -> float:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
+import ijson
 import numpy as np
 import numpy.typing as npt
 
 from bioelx.errors import SourceError
+from bioelx_index.sources.wikidata.answer import Answer, rows
 from bioelx_index.sources.wikidata.endpoint import Endpoint, TooMuchAskedError
 from bioelx_index.sources.wikidata.vocabulary import ENTITY
 
 Qids = npt.NDArray[np.int64]
 
-LISTED_AT_ONCE = 100_000
+LISTED_AT_ONCE = 1_000_000
 _LONGEST_QID = 12  # digits
 _ASKED_AGAIN = 5  # times that a range is counted and listed, until both agree
-_TRIES = 3  # of a count or a list that is too much, before its range is narrowed
+_TRIES = 2  # of a count or a list that is too much, before its range is narrowed
 
 
 def list_group(ask: Endpoint, name: str, group: str) -> Qids:
@@ -35,13 +37,13 @@ def list_group(ask: Endpoint, name: str, group: str) -> Qids:
 def _list_range(ask: Endpoint, name: str, group: str, digits: str) -> Iterator[int]:
     """The QIDs that begin with these digits."""
     try:
-        iris = _listed_as_counted(ask, name, group, digits)
+        found = _listed_as_counted(ask, name, group, digits)
     except TooMuchAskedError:
         if len(digits) == _LONGEST_QID:
             raise
-        iris = None
-    if iris is not None:
-        yield from numbers(iris)
+        found = None
+    if found is not None:
+        yield from found
         return
     if digits:  # the one item whose id is no longer than that
         query = f"SELECT DISTINCT ?item WHERE {{ VALUES ?item {{ wd:Q{digits} }} {group} }}"
@@ -50,8 +52,8 @@ def _list_range(ask: Endpoint, name: str, group: str, digits: str) -> Iterator[i
         yield from _list_range(ask, name, group, digits + digit)
 
 
-def _listed_as_counted(ask: Endpoint, name: str, group: str, digits: str) -> set[str] | None:
-    """The IRIs of a range; None where there are more than one answer should hold.
+def _listed_as_counted(ask: Endpoint, name: str, group: str, digits: str) -> Qids | None:
+    """The QIDs of a range; None where there are more than one answer should hold.
 
     Items may come and go between the count and the list: then both are asked for again, and if
     that never ends, one in a thousand more or less is let pass. A difference that stays the same
@@ -63,23 +65,43 @@ def _listed_as_counted(ask: Endpoint, name: str, group: str, digits: str) -> set
     seen = set()
     for attempt in range(_ASKED_AGAIN):
         time.sleep(attempt * ask.manners.pause)
-        rows = ask(f"SELECT (COUNT(DISTINCT ?item) AS ?n) WHERE {{ {where} }}", tries=_TRIES)
-        counted = int(rows[0]["n"]["value"])
+        query = f"SELECT (COUNT(DISTINCT ?item) AS ?n) WHERE {{ {where} }}"
+        counted = ask.ask(query, read_count, tries=_TRIES)
         if counted == 0:
-            return set()
+            return np.empty(0, np.int64)
         if counted > LISTED_AT_ONCE:
             return None
-        query = f"SELECT DISTINCT ?item WHERE {{ {where} }} LIMIT {LISTED_AT_ONCE + 1}"
-        iris = {row["item"]["value"] for row in ask(query, tries=_TRIES)}
-        if len(iris) == counted:
-            return iris
-        if len(iris) > LISTED_AT_ONCE:
-            return None
-        seen.add((len(iris), counted))
-    if len(seen) > 1 and abs(len(iris) - counted) <= max(1, counted // 1000):
-        return iris
+        query = f"SELECT DISTINCT ?item WHERE {{ {where} }}"
+        found, listed = ask.ask(query, read_list, tries=_TRIES)
+        if listed == counted:
+            return found
+        seen.add((listed, counted))
+    if len(seen) > 1 and abs(listed - counted) <= max(1, counted // 1000):
+        return found
     part = f" (ids that begin with Q{digits})" if digits else ""
-    raise SourceError(f"{ask.url}: {name}{part}: lists {len(iris)} items but counts {counted}")
+    raise SourceError(f"{ask.url}: {name}{part}: lists {listed} items but counts {counted}")
+
+
+def read_count(answer: Answer) -> int:
+    """The number `?n` that an answer is about."""
+    try:
+        return int(rows(answer)[0]["n"]["value"])
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise answer.broken(error) from None
+
+
+def read_list(answer: Answer) -> tuple[Qids, int]:
+    """The QIDs of a list, and the number of its rows. Only the QIDs are ever in memory: a list can
+    be a hundred times as large."""
+    count = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal count
+        for iri in ijson.items(answer, "results.bindings.item.item.value"):
+            count += 1
+            yield iri
+
+    return np.fromiter(numbers(counted()), np.int64), count
 
 
 def numbers(iris: Iterable[str]) -> Iterator[int]:

@@ -7,7 +7,9 @@ from queue import Queue
 from threading import Lock, Thread
 from typing import TypeVar
 
-from bioelx_index.sources.wikidata.endpoint import Endpoint, Rows, TooMuchAskedError
+from bioelx.errors import SourceError
+from bioelx_index.sources.wikidata.answer import Rows
+from bioelx_index.sources.wikidata.endpoint import Endpoint, TooMuchAskedError
 from bioelx_index.sources.wikidata.listing import Qids
 
 T = TypeVar("T")
@@ -87,7 +89,7 @@ def in_portions(
                     portions.too_much(portion)
                     continue
                 portions.answered()
-                answers.put((ids, read(ids, rows)))
+                answers.put((ids, _read(read, ids, rows, ask)))
             answers.put(None)
         except BaseException as error:
             answers.put(error)
@@ -103,3 +105,10 @@ def in_portions(
                 yield answer
     finally:
         portions.drop()
+
+
+def _read(read: Callable[[Qids, Rows], T], ids: Qids, rows: Rows, ask: Endpoint) -> T:
+    try:
+        return read(ids, rows)
+    except (KeyError, StopIteration, TypeError) as error:
+        raise SourceError(f"{ask.url}: answers something else than was asked ({error!r})") from None

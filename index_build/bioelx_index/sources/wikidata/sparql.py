@@ -24,8 +24,9 @@ import numpy as np
 
 from bioelx.release.manifest import utc_now
 from bioelx_index.progress import Stages
+from bioelx_index.sources.wikidata.answer import Rows
 from bioelx_index.sources.wikidata.classes import types_of_classes
-from bioelx_index.sources.wikidata.endpoint import Endpoint, Manners, Rows
+from bioelx_index.sources.wikidata.endpoint import Endpoint, Manners
 from bioelx_index.sources.wikidata.folder import Pull, PullFolder, open_pull, read_pull
 from bioelx_index.sources.wikidata.item import Item, ItemBuilder
 from bioelx_index.sources.wikidata.listing import Qids, list_group, numbers
