@@ -47,8 +47,8 @@ def wikidata(
     dump: Annotated[
         Path | None,
         typer.Option(
-            help="JSON dump of Wikidata on disk, in place of an endpoint: latest-all.json, as it "
-            "is or as .bz2, .gz or .zst."
+            help="Dump to read in place of an endpoint: latest-all.json, or packed as .bz2, .gz or "
+            ".zst."
         ),
     ] = None,
     out: Annotated[
@@ -95,11 +95,11 @@ def wikidata(
         typer.Option(min=1, max=16, help="Requests at once. Leave it at 1 for public endpoints."),
     ] = 1,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, help="Processes that read the dump. Default: as many as there are CPUs."
+            min=1, help="Processes that read a dump. Default: as many as there are cores."
         ),
-    ] = 0,
+    ] = None,
     dumped: Annotated[
         datetime | None,
         typer.Option(
@@ -110,7 +110,7 @@ def wikidata(
     ] = None,
     malformed_share: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Of the dump's lines, that may be malformed."),
+        typer.Option(min=0, max=1, help="Of the lines of a dump, that may be malformed."),
     ] = 1e-4,
     since: Annotated[
         str,
@@ -165,11 +165,11 @@ def wikidata(
         bioelx pull wikidata --endpoint https://qlever.dev/api/wikidata \\
           --user-agent 'MyProject/1.0 (me@my.site)' \\
           --language en --language de --language ko --language th
-      A dump of https://dumps.wikimedia.org/wikidatawiki/entities/ (an hour on 16 cores):
-        bioelx pull wikidata --dump wikidata-20261116-all.json.bz2
       Drugs only, from a server of your own:
         bioelx pull wikidata --endpoint http://localhost:7878/query --out drugs \\
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
+      All of it from a dump, with no network:
+        bioelx pull wikidata --dump latest-all.json.bz2
       Then:
         bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       Later, what changed since the active release, and only that:
@@ -220,11 +220,12 @@ def wikidata(
     finished_before = (folder / PULL_FILE).exists()
     try:
         if dump:
+            cores = workers or os.cpu_count() or 1
             pull_dump(
                 dump,
                 folder,
                 wanted,
-                workers=workers or os.cpu_count() or 1,
+                workers=cores,
                 stages=stages,
                 dumped=dumped.replace(tzinfo=UTC) if dumped else None,
                 malformed_share=malformed_share,

@@ -18,7 +18,6 @@ import argparse
 import hashlib
 import json
 import random
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -27,8 +26,7 @@ from typing import Any
 
 from bioelx.errors import BioelxError
 from bioelx_index.benchmark.enlarge import SyntheticItem, items
-
-_ITEM_ID = re.compile(r"Q[1-9]\d*")
+from bioelx_index.sources.wikidata.vocabulary import INSTANCE_OF, SUBCLASS_OF
 
 # Properties that most of Wikidata's statements have, with how often (in ten thousand) an entity's
 # statement is of it: works, people, places, stars, categories, taxa. None that selects by default.
@@ -233,7 +231,7 @@ def _claim(prop: str, value: Any) -> bytes:
     """The main snak of a value as a synthetic item has it: an item, a text in a language, an id."""
     if isinstance(value, tuple):
         return _text_snak(prop, *value)
-    if _ITEM_ID.fullmatch(value):
+    if prop in (INSTANCE_OF, SUBCLASS_OF):
         return _item_snak(prop, int(value[1:]))
     return _snak(prop, _string(value), "external-id")
 

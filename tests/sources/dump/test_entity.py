@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioelx_index.sources.wikidata.dump.entity import MISSHAPEN, belongs, item_of
@@ -64,7 +64,9 @@ def best(statements: list[tuple[str, Any]]) -> list[Any]:
     return []
 
 
-@settings(max_examples=50)
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # on a busy machine
 @given(
     qid=QIDS,
     labels=st.dictionaries(CODES, TEXT, max_size=4),
