@@ -191,7 +191,7 @@ def test_of_equal_names_the_best_kind_and_source_stays() -> None:
     result = merge(names, trust=TRUST)
     assert names_of(result, "doid:1") == [Name("Cold", "en", "alias", "mondo")]
     assert result.report.dropped == {"repeated": 2}
-    assert result.report.sources["mondo"].names_out == 1
+    assert result.report.kept("mondo") == 1
 
 
 @pytest.mark.parametrize(
