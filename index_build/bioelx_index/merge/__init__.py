@@ -13,20 +13,20 @@ import numpy as np
 import pyarrow as pa
 
 from bioelx_index.merge.arrays import Ints
-from bioelx_index.merge.claims import join_by_claims
+from bioelx_index.merge.claims import join_by_claims, weigh
 from bioelx_index.merge.clusters import Clusters
 from bioelx_index.merge.columns import number
 from bioelx_index.merge.holding import held_ids
 from bioelx_index.merge.hygiene import language_tag
 from bioelx_index.merge.identity import assign_ids
 from bioelx_index.merge.namesakes import join_by_names
-from bioelx_index.merge.read import read
+from bioelx_index.merge.reading import read
 from bioelx_index.merge.report import Report
-from bioelx_index.merge.schemes import exclusive
+from bioelx_index.merge.schemes import limited
 from bioelx_index.merge.tables import concepts_table, names_table, retired_table
 from bioelx_index.sources import SourceConcept
 
-__all__ = ["Merged", "Report", "exclusive", "language_tag", "merge"]
+__all__ = ["Merged", "Report", "language_tag", "limited", "merge"]
 
 
 class Merged(NamedTuple):
@@ -60,10 +60,11 @@ def merge(
     columns = number(said, trust, report)
 
     clusters = Clusters(columns, report)
-    considered, split = join_by_claims(columns, clusters)
+    evidence = weigh(columns)
+    join_by_claims(columns, evidence, clusters)
     if join_names:
         join_by_names(columns, clusters)
-    held = held_ids(columns, clusters, considered, split)
+    held = held_ids(columns, evidence, clusters, report)
 
     roots = clusters.roots()
     by_root, gone = assign_ids(columns.nodes, clusters.members(), previous or {})

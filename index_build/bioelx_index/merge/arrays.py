@@ -43,6 +43,16 @@ def first_of_each(*keys: npt.NDArray) -> npt.NDArray[np.int64]:
     return np.flatnonzero(differs)
 
 
+def pairs_within(keys: npt.NDArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All ordered pairs of different places with equal keys; `keys` are sorted."""
+    starts = first_of_each(keys)
+    sizes = np.diff(np.append(starts, len(keys)))
+    first, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)  # of the group of each place
+    one = np.repeat(np.arange(len(keys)), size)
+    other = np.repeat(first, size) + np.arange(len(one)) - np.repeat(np.cumsum(size) - size, size)
+    return one[one != other], other[one != other]
+
+
 def tally(*columns: tuple[Ints, Sequence[str]]) -> Counter[tuple[str, ...]]:
     """Counts rows by what they stand for: each column is of places in a list of strings."""
     shape = tuple(len(values) for _, values in columns)

@@ -6,54 +6,58 @@ source, and no other concept of the source claims X) or if *names agree*: the En
 a name of X or the other way round, or, where no source names X (a UMLS id), of another concept
 that claims X. Claims are taken in order of evidence: equal labels first, then shared names, then
 uniqueness alone; what a claim would bring together against the rules of `clusters` is refused and
-counted.
+noted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from bioelx_index.merge.arrays import Bools, Ints, first_of_each
-from bioelx_index.merge.clusters import TWO_IDS, Clusters
-from bioelx_index.merge.columns import Claims, Columns, Nodes
+from bioelx_index.merge.arrays import Bools, Ints, first_of_each, pairs_within
+from bioelx_index.merge.clusters import Clusters
+from bioelx_index.merge.columns import Columns
+from bioelx_index.merge.schemes import WIKIDATA
 
-EVIDENCE = ("unique xref", "xref and shared name", "xref and equal label")
+UNIQUE, SHARED_NAME, EQUAL_LABEL = "unique xref", "xref and shared name", "xref and equal label"
+_BY_AGREEMENT = (UNIQUE, SHARED_NAME, EQUAL_LABEL)
 
 
-def join_by_claims(columns: Columns, clusters: Clusters) -> tuple[Bools, list[tuple[int, int]]]:
-    """Joins what the claims join.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What speaks for each claim; all [claims]."""
 
-    Returns:
-        Which nodes a claim that is good enough is about, and claims (subject, target) whose names
-        agree though a primary scheme splits what the target holds together.
-    """
+    agreement: Ints  # 2: equal labels, 1: a label among the names, 0: no names agree
+    unique: Bools  # mutually unique
+    listed: Ints  # how many ids of the target's scheme the source gives the subject
+
+    @property
+    def good(self) -> Bools:
+        """Which claims may join."""
+        return self.unique | (self.agreement > 0)
+
+
+def weigh(columns: Columns) -> Evidence:
+    """Weighs each claim by itself."""
+    claims, scheme = columns.claims, columns.nodes.scheme
+    listed = _counts(claims.trust, claims.subject, scheme[claims.target])
+    received = _counts(claims.trust, scheme[claims.subject], claims.target)
+    return Evidence(_agreement(columns), (listed == 1) & (received == 1), listed)
+
+
+def join_by_claims(columns: Columns, evidence: Evidence, clusters: Clusters) -> None:
+    """Joins what the good claims join, the best evidence first."""
     claims, nodes = columns.claims, columns.nodes
-    level = _agreement(columns)
-    alone = _mutually_unique(claims, nodes)
     # Ontologies link one to one by their editors' care; Wikidata has many editors.
-    late = np.array([s == "wikidata" for s in nodes.schemes], np.bool_)[
-        nodes.scheme[claims.subject]
-    ]
-    order = np.lexsort((claims.target, claims.subject, claims.trust, ~alone, late, -level))
-    order = order[alone[order] | (level[order] > 0)]
-    split = []
-    for claim in order.tolist():
-        subject, target = int(claims.subject[claim]), int(claims.target[claim])
-        obstacle = clusters.join(subject, target, EVIDENCE[level[claim]])
-        if level[claim] and obstacle.startswith(TWO_IDS) and not nodes.exclusive[target]:
-            split.append((subject, target))
-    considered = np.zeros(len(nodes), np.bool_)
-    considered[claims.subject[order]] = considered[claims.target[order]] = True
-    return considered, split
-
-
-def _mutually_unique(claims: Claims, nodes: Nodes) -> Bools:
-    """Which claims are, in their source, the subject's only one of the target's scheme, and the
-    target's only one by a concept of the subject's scheme."""
-    made = _counts(claims.trust, claims.subject, nodes.scheme[claims.target])
-    received = _counts(claims.trust, nodes.scheme[claims.subject], claims.target)
-    return (made == 1) & (received == 1)
+    late = nodes.scheme[claims.subject] == nodes.scheme_place(WIKIDATA)
+    order = np.lexsort(
+        (claims.target, claims.subject, claims.trust, ~evidence.unique, late, -evidence.agreement)
+    )
+    for claim in order[evidence.good[order]].tolist():
+        reason = _BY_AGREEMENT[evidence.agreement[claim]]
+        clusters.join(int(claims.subject[claim]), int(claims.target[claim]), reason)
 
 
 def _counts(*keys: Ints) -> Ints:
@@ -68,8 +72,7 @@ def _counts(*keys: Ints) -> Ints:
 
 def _agreement(columns: Columns) -> Ints:
     """How far the names of each claim's subject agree with those of its target, or of the other
-    claimants where no source names the target: 2 for equal labels, 1 for a label among the
-    names, else 0; [claims]."""
+    claimants where no source names the target; [claims]."""
     claims, spelling = columns.claims, _Spelling(columns)
     order = np.lexsort((claims.subject, claims.target))
     subject, target = claims.subject[order], claims.target[order]
@@ -79,27 +82,12 @@ def _agreement(columns: Columns) -> Ints:
 
     level = spelling.agreement(subject, target)
     nameless = np.flatnonzero(~spelling.named[target])
-    one, other = _within_groups(target[nameless])
-    np.maximum.at(
-        level,
-        nameless[one],
-        spelling.agreement(subject[nameless[one]], subject[nameless[other]]),
-    )
+    one, other = pairs_within(target[nameless])
+    witnessed = spelling.agreement(subject[nameless[one]], subject[nameless[other]])
+    np.maximum.at(level, nameless[one], witnessed)
     found = np.empty(len(claims), np.int32)
     found[order] = level[of_claim]
     return found
-
-
-def _within_groups(keys: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All ordered pairs of different places with equal keys; `keys` are sorted."""
-    starts = first_of_each(keys)
-    sizes = np.diff(np.append(starts, len(keys)))
-    first = np.repeat(starts, sizes)  # of the group of each place
-    size = np.repeat(sizes, sizes)
-    one = np.repeat(np.arange(len(keys)), size)
-    offset = np.arange(len(one)) - np.repeat(np.cumsum(size) - size, size)
-    other = first[one] + offset
-    return one[one != other], other[one != other]
 
 
 class _Spelling:
@@ -107,11 +95,11 @@ class _Spelling:
 
     def __init__(self, columns: Columns) -> None:
         names, count = columns.names, len(columns.nodes)
-        self._keys = len(columns.words.keys)
+        self._keys = max(1, len(columns.words.keys))
         self._known = np.unique(names.node.astype(np.int64) * self._keys + names.key)
         self.named = np.bincount(names.node, minlength=count) > 0
         self._label = np.full(count, -1, np.int32)
-        labels = names[_is_english_label(columns)]
+        labels = names[columns.english_labels()]
         order = np.lexsort((labels.key, labels.text, labels.trust, labels.node))
         best = order[first_of_each(labels.node[order])]
         self._label[labels.node[best]] = labels.key[best]
@@ -123,10 +111,12 @@ class _Spelling:
         return np.where((ours >= 0) & (ours == theirs), 2, shared).astype(np.int32)
 
     def _has(self, node: Ints, key: Ints) -> Bools:
-        wanted = node.astype(np.int64) * self._keys + key
-        at = np.minimum(np.searchsorted(self._known, wanted), max(0, len(self._known) - 1))
-        return (key >= 0) & (self._known[at] == wanted) if len(self._known) else key > key
+        return (key >= 0) & _contains(self._known, node.astype(np.int64) * self._keys + key)
 
 
-def _is_english_label(columns: Columns) -> Bools:
-    return (columns.names.kind == 0) & (columns.names.lang == columns.words.lang("en"))
+def _contains(ordered: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Bools:
+    """Which of `wanted` stand in `ordered`, a sorted list."""
+    if not len(ordered):
+        return np.zeros(len(wanted), np.bool_)
+    found: Bools = ordered[np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)] == wanted
+    return found

@@ -1,10 +1,10 @@
-"""Disjoint sets of nodes: each holds one id of a primary scheme, and one kind of thing."""
+"""Disjoint sets of nodes: each holds so many ids of a primary scheme, and one kind of thing."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
 
@@ -14,9 +14,11 @@ from bioelx_index.kinds import SCHEMES, kinds_of_thing, type_mask
 from bioelx_index.merge.arrays import Ints
 from bioelx_index.merge.columns import Columns, Nodes
 from bioelx_index.merge.report import Report
+from bioelx_index.merge.schemes import LIMITS
 
-TWO_IDS = "two ids of"
+TOO_MANY = "too many ids of"
 TWO_KINDS = "two kinds of thing"
+_NONE: Mapping[int, int] = {}
 
 
 class Clusters:
@@ -26,10 +28,13 @@ class Clusters:
         nodes = columns.nodes
         self._nodes, self._report = nodes, report
         self._parent = array("i", range(len(nodes)))
+        self._size = array("i", [1]) * len(nodes)
         self._kinds = array("H", _kinds(nodes).tolist())
         self._weight = array("i", np.bincount(columns.names.node, minlength=len(nodes)).tolist())
-        self._umls = nodes.schemes.index("umls") if "umls" in nodes.schemes else -1
-        self._held: dict[int, Counter[int]] = {}  # of roots that were joined: ids by scheme
+        self._umls = nodes.scheme_place("umls")
+        self._limit = [LIMITS.get(scheme, 1) for scheme in nodes.schemes]
+        self._alone = [{scheme: 1} for scheme in range(len(nodes.schemes))]
+        self._held: dict[int, Mapping[int, int]] = {}  # of roots that were joined: ids by scheme
 
     def root(self, node: int) -> int:
         parent = self._parent
@@ -50,42 +55,61 @@ class Clusters:
         """How many names the cluster of each root came with; meaningless for other nodes."""
         return np.array(self._weight, np.int32)
 
-    def join(self, one: int, other: int, evidence: str) -> str:
-        """Joins the clusters of two nodes, or counts and returns why not."""
+    def kinds(self, root: int) -> int:
+        """The kinds of thing that the cluster is said to be, as bits."""
+        return self._kinds[root]
+
+    def single(self, root: int) -> bool:
+        """Whether nothing was joined to the node."""
+        return self._size[root] == 1
+
+    def join(self, one: int, other: int, evidence: str, *, despite: int = -1) -> str:
+        """Joins the clusters of two nodes, or notes and returns why not; ids of the scheme
+        `despite` do not stand in the way."""
         a, b = sorted((self.root(one), self.root(other)))
         if a == b:
             return ""
-        if obstacle := self._obstacle(a, b):
+        if obstacle := self._obstacle(a, b, despite):
             self._report.conflicts.append((self._nodes.id(one), self._nodes.id(other), obstacle))
             return obstacle
         self._report.joins[evidence] += 1
-        held = self._ids(a) + self._ids(b)
+        held = Counter(self._ids(a))
+        held.update(self._ids(b))
         self._held.pop(b, None)
         self._held[a] = held
         self._parent[b] = a
+        self._size[a] += self._size[b]
         self._kinds[a] |= self._kinds[b]
         self._weight[a] += self._weight[b]
         return ""
 
-    def alike(self, roots: Sequence[int], *, all_known: bool) -> bool:
-        """Whether nothing tells the clusters apart: one kind of thing (known of each, or of one
-        at least), and no two of them hold ids of one primary scheme or of UMLS."""
-        held = Counter(scheme for root in roots for scheme in self._ids(root))
+    def alike(self, roots: Sequence[int], *, all_known: bool, despite: int = -1) -> bool:
+        """Whether nothing tells the clusters apart: they are one kind of thing (known of each, or
+        of one at least), and no two hold more ids of a scheme than a concept may, UMLS included;
+        ids of the scheme `despite` are not looked at."""
         kinds = [self._kinds[root] for root in roots if all_known or self._kinds[root]]
-        return max(held.values(), default=0) <= 1 and bool(kinds and reduce(and_, kinds))
+        if not kinds or not reduce(and_, kinds):
+            return False
+        holders = Counter(scheme for root in roots for scheme in self._ids(root))
+        return not any(
+            sum(self._ids(root).get(scheme, 0) for root in roots) > self._limit[scheme]
+            for scheme, count in holders.items()
+            if count > 1 and scheme != despite
+        )
 
-    def _ids(self, root: int) -> Counter[int]:
+    def _ids(self, root: int) -> Mapping[int, int]:
         """How many ids of each primary scheme, and of UMLS, the cluster holds."""
         if root in self._held:
             return self._held[root]
         scheme = int(self._nodes.scheme[root])
-        return Counter([scheme] if self._nodes.exclusive[root] or scheme == self._umls else [])
+        counts = self._nodes.limited[root] or scheme == self._umls
+        return self._alone[scheme] if counts else _NONE
 
-    def _obstacle(self, a: int, b: int) -> str:
-        in_b = self._ids(b)
-        for scheme in self._ids(a):
-            if scheme != self._umls and scheme in in_b:
-                return f"{TWO_IDS} {self._nodes.schemes[scheme]}"
+    def _obstacle(self, a: int, b: int, despite: int) -> str:
+        ours, theirs = self._ids(a), self._ids(b)
+        for scheme in sorted(ours.keys() & theirs.keys() - {self._umls, despite}):
+            if ours[scheme] + theirs[scheme] > self._limit[scheme]:
+                return f"{TOO_MANY} {self._nodes.schemes[scheme]}"
         if self._kinds[a] and self._kinds[b] and not self._kinds[a] & self._kinds[b]:
             return TWO_KINDS
         return ""

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from bioelx_index.merge.arrays import Bools, Ints, numbered, places, sorted_distinct
 from bioelx_index.merge.names import Names, Words, clean
-from bioelx_index.merge.read import Said
+from bioelx_index.merge.reading import Said
 from bioelx_index.merge.report import Report
-from bioelx_index.merge.schemes import exclusive
+from bioelx_index.merge.schemes import limited
 
 _NOBODY = np.iinfo(np.int32).max
 
@@ -30,7 +30,7 @@ class Nodes:
     ids: pa.StringArray
     scheme: Ints  # its place in `schemes`
     schemes: list[str]
-    exclusive: Bools  # see `schemes.exclusive`
+    limited: Bools  # whether a concept may hold only so many ids of the kind
     trust: Ints  # the rank of the most trusted source that describes it
     types: npt.NDArray[np.uint16]  # bit i for TYPES[i]
 
@@ -41,6 +41,10 @@ class Nodes:
     def described(self) -> Bools:
         """Which of them a source describes."""
         return self.trust < _NOBODY
+
+    def scheme_place(self, scheme: str) -> int:
+        """The place of a scheme, or -1, which no node has."""
+        return self.schemes.index(scheme) if scheme in self.schemes else -1
 
     def id(self, node: int) -> str:
         return self.ids[int(node)].as_py()
@@ -72,6 +76,10 @@ class Columns:
     claims: Claims
     descriptions: pa.Table  # node, trust, text
     modified: pa.Table  # node, trust, time
+
+    def english_labels(self) -> Bools:
+        """Which names are English labels."""
+        return (self.names.kind == 0) & (self.names.lang == self.words.lang("en"))
 
 
 def number(said: Said, sources: Sequence[str], report: Report) -> Columns:
@@ -110,8 +118,12 @@ def _nodes(ids: pa.StringArray, node: Ints, trust: Ints, types: npt.NDArray) -> 
     union = np.zeros(len(ids), np.uint16)
     np.bitwise_or.at(union, node[known], types[known])
     scheme, schemes = numbered(pc.replace_substring_regex(ids, ":.*", ""))
-    alone = np.array([exclusive(identifier) for identifier in ids.to_pylist()], np.bool_)
-    return Nodes(ids, scheme, schemes.to_pylist(), alone, best, union)
+    counts = np.array([limited(identifier) for identifier in ids.to_pylist()], np.bool_)
+    # What its own scheme's source does not know is no thing of its own: an id of long ago.
+    described = best < _NOBODY
+    speaks = np.bincount(scheme, described, len(schemes)) > 0
+    counts &= described | ~speaks[scheme]
+    return Nodes(ids, scheme, schemes.to_pylist(), counts, best, union)
 
 
 def _claims(record: Ints, target: Ints, node: Ints, trust: Ints) -> Claims:

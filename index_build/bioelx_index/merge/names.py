@@ -57,7 +57,7 @@ def clean(
     """Numbers the names that break no rule; the fate of all others goes into the report.
 
     Args:
-        table: names as `read.Said` has them.
+        table: names as `reading.Said` has them.
         node, trust: of each record, what it describes (-1: what is retired) and its source's rank.
     """
     record = table["record"].to_numpy()

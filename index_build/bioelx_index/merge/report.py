@@ -23,6 +23,9 @@ class Report:
     """By evidence."""
     conflicts: list[tuple[str, str, str]] = field(default_factory=list)
     """Refused joins: one id, the other, and why."""
+    unsupported: Counter[str] = field(default_factory=Counter)
+    """By scheme, ids that a concept holds by a loose claim alone: no names agree, and the source
+    lists several ids of the scheme, or gives the id to several concepts."""
 
     @property
     def dropped(self) -> dict[str, int]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from bioelx_index.sources.curie import scheme_of
 
-PRIMARY = {
-    *("wikidata", "mondo", "doid", "hp", "efo", "mesh", "orphanet", "uberon"),
-    *("chebi", "drugbank", "ncbitaxon", "hgnc"),
+WIKIDATA = "wikidata"
+
+LIMITS: dict[str, int] = {
+    **dict.fromkeys((WIKIDATA, "mondo", "doid", "hp", "efo", "mesh", "orphanet", "uberon"), 1),
+    **dict.fromkeys(("chebi", "drugbank", "ncbitaxon", "hgnc"), 1),
+    "nando": 5,
 }
-"""Schemes of which a concept holds one id at most: each keeps one id per thing by its own rules.
-(NANDO does not: what is on two of Japan's lists of diseases has two ids.)"""
+"""Primary schemes, and how many ids of each a concept may hold. Most keep one id per thing by
+their own rules; NANDO has one for each of Japan's lists of diseases that a thing is on."""
 
 CLASSIFICATIONS = {"icd10", "icd10cm", "icd9", "icd9cm", "atc"}
 """Schemes whose codes stand for groups of things: never identities."""
 
 
-def exclusive(identifier: str) -> bool:
-    """Whether a concept holds one id of this kind at most. MeSH's supplementary records are no
+def limited(identifier: str) -> bool:
+    """Whether a concept may hold only so many ids of this kind. MeSH's supplementary records are no
     such ids: what they name may be a descriptor too, or become one."""
-    return scheme_of(identifier) in PRIMARY and not identifier.startswith("mesh:C")
+    return scheme_of(identifier) in LIMITS and not identifier.startswith("mesh:C")

@@ -15,7 +15,7 @@ from bioelx_index.kinds import SCHEMES, type_mask, types_in
 from bioelx_index.merge.arrays import Ints, first_of_each, numbered, places, tally
 from bioelx_index.merge.columns import Columns, Nodes
 from bioelx_index.merge.hygiene import REPEATED
-from bioelx_index.merge.read import Said
+from bioelx_index.merge.reading import Said
 from bioelx_index.merge.report import KEPT, Report
 
 _OTHER = np.uint16(type_mask(["other"]))
