@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -22,16 +23,12 @@ CONSIDERED = 10
 """Candidates that share out the probability, however few or many a caller wants to see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """What the model sees of one candidate."""
 
     score: float  # cosine of mention and matched name
     margin: float  # score less the best score among the other candidates
     exact: bool
-
-    def values(self) -> tuple[float, float, float]:
-        return (self.score, self.margin, float(self.exact))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +43,13 @@ class ConfidenceModel:
     """Below this probability a link is NIL unless the request says otherwise."""
 
     def probability(self, features: Features) -> float:
-        weights = (self.score, self.margin, self.exact)
-        terms = (w * v for w, v in zip(weights, features.values(), strict=True))
-        return 1 / (1 + math.exp(-max(-700.0, min(700.0, self.intercept + sum(terms)))))
+        log_odds = (
+            self.intercept
+            + self.score * features.score
+            + self.margin * features.margin
+            + self.exact * features.exact
+        )
+        return _logistic(log_odds)
 
     def save(self, folder: Path) -> None:
         card = {"schema": SCHEMA, **asdict(self)}
@@ -81,6 +82,10 @@ def with_ranker(probability: float, ranker_log_odds: float) -> float:
     """
     bounded = min(max(probability, 1e-9), 1 - 1e-9)
     log_odds = math.log(bounded / (1 - bounded)) + ranker_log_odds
+    return _logistic(log_odds)
+
+
+def _logistic(log_odds: float) -> float:
     return 1 / (1 + math.exp(-max(-700.0, min(700.0, log_odds))))
 
 

@@ -26,6 +26,7 @@ from bioelx.search.retriever import Hit, Retriever
 from bioelx.types import (
     TYPES,
     Candidate,
+    Concept,
     Link,
     LinkedBatch,
     LinkOptions,
@@ -160,10 +161,7 @@ class Linker:
         hits = self._retrieve(queries, keys, vectors, options)
         timing.searching = perf_counter() - started
 
-        candidates = [
-            self._describe(found, query, wanted)
-            for found, query, wanted in zip(hits, queries, options, strict=True)
-        ]
+        candidates = self._describe(hits, queries, options)
 
         started = perf_counter()
         candidates = [
@@ -201,31 +199,68 @@ class Linker:
                 hits[i] = of_query
         return hits
 
-    def _describe(self, hits: Sequence[Hit], query: Query, options: LinkOptions) -> list[Candidate]:
-        wanted = options.label_languages or (query.language, "en")
-        languages = [langcodes.standardize_tag(tag) for tag in wanted if tag]
+    def _describe(
+        self,
+        hits: Sequence[Sequence[Hit]],
+        queries: Sequence[Query],
+        options: Sequence[LinkOptions],
+    ) -> list[list[Candidate]]:
+        """The hits that are asked for as candidates; what they say is read for all at once."""
+        shown = [found[: wanted.top_k] for found, wanted in zip(hits, options, strict=True)]
+        concept_rows = list({hit.concept_row for found in shown for hit in found})
+        concepts = dict(zip(concept_rows, self.knowledge_base.concepts(concept_rows), strict=True))
+        names = iter(self.knowledge_base.names([hit.name_row for of in shown for hit in of]))
+        labels = self._labels(shown, queries, options)
+        candidates = []
+        for found, of_query, wanted, labelled in zip(hits, shown, options, labels, strict=True):
+            probabilities = self._probabilities(found)
+            candidates.append(
+                [
+                    Candidate(
+                        concept=_with_schemes(concepts[hit.concept_row], wanted.schemes),
+                        matched=next(names),
+                        exact=hit.exact,
+                        retrieval_score=hit.score,
+                        retrieval_rank=rank,
+                        label=label,
+                        label_language=language,
+                        probability=probabilities[rank - 1],
+                    )
+                    for rank, (hit, (label, language)) in enumerate(
+                        zip(of_query, labelled, strict=True), start=1
+                    )
+                ]
+            )
+        return candidates
+
+    def _labels(
+        self,
+        hits: Sequence[Sequence[Hit]],
+        queries: Sequence[Query],
+        options: Sequence[LinkOptions],
+    ) -> list[list[tuple[str, str]]]:
+        """The label of each hit in the languages that its query asks for, with its language."""
+        rows: dict[tuple[str, ...], set[int]] = defaultdict(set)
+        languages = []
+        for found, query, wanted in zip(hits, queries, options, strict=True):
+            tags = wanted.label_languages or (query.language, "en")
+            languages.append(tuple(langcodes.standardize_tag(tag) for tag in tags if tag))
+            rows[languages[-1]].update(hit.concept_row for hit in found)
+        labels = {
+            tags: dict(zip(each, self.knowledge_base.labels(list(each), tags), strict=True))
+            for tags, each in rows.items()
+        }
+        return [
+            [labels[tags][hit.concept_row] for hit in found]
+            for found, tags in zip(hits, languages, strict=True)
+        ]
+
+    def _probabilities(self, hits: Sequence[Hit]) -> list[float]:
         features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
         probabilities = [self.confidence.probability(each) for each in features]
         # At most one candidate is right, so their probabilities cannot add up to more than one.
         total = max(1.0, sum(probabilities[:CONSIDERED]))
-        candidates = []
-        shown = zip(hits[: options.top_k], probabilities, strict=False)
-        for rank, (hit, probability) in enumerate(shown, start=1):
-            concept = self.knowledge_base.concept(hit.concept_row)
-            label, label_language = self.knowledge_base.label(hit.concept_row, languages)
-            candidates.append(
-                Candidate(
-                    concept=replace(concept, xrefs=_of_schemes(concept.xrefs, options.schemes)),
-                    matched=self.knowledge_base.name(hit.name_row),
-                    exact=hit.exact,
-                    retrieval_score=hit.score,
-                    retrieval_rank=rank,
-                    label=label,
-                    label_language=label_language,
-                    probability=probability / total,
-                )
-            )
-        return candidates
+        return [probability / total for probability in probabilities]
 
     def _rank(
         self, candidates: list[Candidate], query: Query, options: LinkOptions
@@ -266,7 +301,9 @@ def read_language(tag: str, field: str) -> str:
     return langcodes.standardize_tag(tag)
 
 
-def _of_schemes(xrefs: tuple[str, ...], schemes: tuple[str, ...]) -> tuple[str, ...]:
+def _with_schemes(concept: Concept, schemes: tuple[str, ...]) -> Concept:
+    """The concept with the xrefs of these schemes only; empty leaves them all."""
     if not schemes:
-        return xrefs
-    return tuple(xref for xref in xrefs if xref.partition(":")[0] in schemes)
+        return concept
+    kept = tuple(xref for xref in concept.xrefs if xref.partition(":")[0] in schemes)
+    return replace(concept, xrefs=kept)

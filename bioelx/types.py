@@ -134,6 +134,14 @@ class Timing:
     searching: float = 0.0
     ranking: float = 0.0
 
+    def __add__(self, other: Timing) -> Timing:
+        return Timing(
+            self.waiting + other.waiting,
+            self.encoding + other.encoding,
+            self.searching + other.searching,
+            self.ranking + other.ranking,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LinkedBatch:

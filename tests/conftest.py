@@ -94,7 +94,7 @@ def tiny_tables() -> tuple[pa.Table, pa.Table]:
     ]
     retired = {"concept_id": RETIRED, "label": "grippe", "status": "retired"}
     concepts.append({**concepts[0], **retired, "xrefs": [], "replaced_by": "wikidata:Q2840"})
-    names = list(_rows("names.tsv"))
+    names = [{**row, "ambiguous": False} for row in _rows("names.tsv")]
     return (
         pa.Table.from_pylist(concepts, CONCEPTS_SCHEMA),
         pa.Table.from_pylist(names, NAMES_SCHEMA),
@@ -126,6 +126,32 @@ def tiny_release(tiny_home: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_linker(tiny_release: Path) -> Linker:
     return Linker.open(tiny_release, threads=1)
+
+
+def save_torch_model(root: Path, dimension: int) -> Path:
+    """Saves a small random BERT with the shipped pieces as sentence-transformers does."""
+    torch = pytest.importorskip("torch", reason="needs the torch extra")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    base, folder = root / "base", root / "model"
+    torch.manual_seed(0)
+    shape = {"hidden_size": dimension, "num_hidden_layers": 2, "num_attention_heads": 4}
+    BertModel(BertConfig(vocab_size=110_000, intermediate_size=64, **shape)).save_pretrained(base)
+    PreTrainedTokenizerFast(
+        tokenizer_file=str(shipped("models/multilingual-e5-small-int8/tokenizer.json")),
+        pad_token="<pad>",
+    ).save_pretrained(base)
+    pooled = [Transformer(str(base)), Pooling(dimension)]
+    SentenceTransformer(modules=pooled, device="cpu").save(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_torch_model() -> Callable[[Path, int], Path]:
+    """`save_torch_model`, for tests in other folders; skips where torch is not installed."""
+    return save_torch_model
 
 
 @dataclass(frozen=True)

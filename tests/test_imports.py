@@ -35,12 +35,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 AT_THE_TOP = {"cli", "__main__", "__init__"}
 """Parts of bioelx that may import all of it."""
 
+NAIVE = "bioelx_eval/speed/naive.py"  # a script: it runs in a process of its own
 HEAVY = {
-    "faiss": ("bioelx/search/index.py",),
+    "faiss": ("bioelx/search/index.py", NAIVE),
     "onnxruntime": ("bioelx/encoding/onnx.py", "bioelx/ranking/onnx.py", "bioelx_index/train/"),
     **dict.fromkeys(
         ("torch", "transformers", "sentence_transformers"),
-        ("bioelx/encoding/torch.py", "bioelx/ranking/qwen.py", "bioelx_index/train/"),
+        ("bioelx/encoding/torch.py", "bioelx/ranking/qwen.py", "bioelx_index/train/", NAIVE),
     ),
     **dict.fromkeys(("onnx", "onnxscript", "safetensors"), ("bioelx_index/train/",)),
 }

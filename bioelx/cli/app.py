@@ -22,6 +22,7 @@ COMMANDS = {
     "search": ("bioelx.cli.lookup:search", "Find concepts by name."),
     "concept": ("bioelx.cli.lookup:concept", "Show a concept with its names."),
     "info": ("bioelx.cli.lookup:info", "Show what a server or a release is."),
+    "pull": ("bioelx.cli.pull:app", "Pull a source into a folder that builds take."),
     "build": ("bioelx.cli.build:build", "Build a release from sources."),
     "release": ("bioelx.cli.release:app", "List, activate, verify and roll back releases."),
     "eval": ("bioelx_eval.cli:app", "Evaluate a release."),

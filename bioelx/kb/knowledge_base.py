@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, map_table
 from bioelx.types import NAME_KINDS, TYPES, Concept, Name, Status
 
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+_STATUS = {status.value: status for status in Status}
+_LABEL_KINDS = ("label", "title", "alias")
+"""The kinds of names by how well they serve as a label."""
 
 
 class KnowledgeBase:
@@ -88,9 +94,17 @@ class KnowledgeBase:
         return self._concept_ids[row].as_py()
 
     def concept(self, row: int) -> Concept:
-        values = {name: column[row].as_py() for name, column in self._concept_columns.items()}
-        values["types"], values["xrefs"] = tuple(values["types"]), tuple(values["xrefs"])
-        return Concept(**{**values, "status": Status(values["status"])})
+        return self.concepts([row])[0]
+
+    def concepts(self, rows: Sequence[int]) -> list[Concept]:
+        """The concepts of several rows; far quicker than one by one."""
+        taken = {
+            name: column.take(pa.array(rows, pa.int64())).to_pylist()
+            for name, column in self._concept_columns.items()
+        }
+        for name, convert in (("types", tuple), ("xrefs", tuple), ("status", _STATUS.get)):
+            taken[name] = map(convert, taken[name])
+        return list(map(Concept, *(taken[field.name] for field in fields(Concept))))
 
     def row_of(self, concept_id: str) -> int | None:
         """The row of a concept, active or retired."""
@@ -108,60 +122,110 @@ class KnowledgeBase:
             at += 1
         return sorted(found)
 
-    def stable_ids(self) -> dict[str, str]:
-        """Every CURIE that stands for one active concept only -> that concept's id."""
-        ids = self._concept_ids.to_pylist()
-        owners = pc.list_parent_indices(self._xrefs).to_pylist()
-        stable: dict[str, str] = {}
-        shared = set()
-        for xref, owner in zip(self._xrefs.flatten().to_pylist(), owners, strict=True):
-            if stable.setdefault(xref, ids[owner]) != ids[owner]:
-                shared.add(xref)
-        return {c: i for c, i in stable.items() if c not in shared} | {i: i for i in ids}
+    def rows_bearing(self, curies: Collection[str]) -> dict[str, list[int]]:
+        """The rows of the active concepts that have each of `curies` for id or among their xrefs,
+        in order of their ids; without the CURIEs that none has. One look at the whole table.
+        """
+        wanted = pa.array(sorted(curies), pa.string())
+        active = pc.equal(self._concept_columns["status"], Status.ACTIVE.value)
+        every_row = np.arange(self.concept_count, dtype=np.int32)
+        owners = pc.list_parent_indices(self._xrefs).to_numpy().astype(np.int32)
+        rows: dict[str, set[int]] = defaultdict(set)
+        for values, of_row in ((self._concept_ids, every_row), (self._xrefs.flatten(), owners)):
+            held = pc.and_(pc.is_in(values, value_set=wanted), active.take(pa.array(of_row)))
+            found = of_row[held.to_numpy(zero_copy_only=False)].tolist()
+            for curie, row in zip(values.filter(held).to_pylist(), found, strict=True):
+                rows[curie].add(row)
+        return {curie: sorted(found) for curie, found in rows.items()}
 
     def label(self, row: int, languages: Sequence[str]) -> tuple[str, str]:
-        """The concept's name in the first of `languages` that it has, with that language.
+        """The label of one concept (see `labels`)."""
+        return self.labels([row], languages)[0]
+
+    def labels(self, rows: Sequence[int], languages: Sequence[str]) -> list[tuple[str, str]]:
+        """Each concept's name in the first of `languages` that it has, with that language.
 
         Labels go before titles and aliases; `zh-Hant-TW` falls back to `zh-Hant`, and that to `zh`.
         Without any, the concept's own label (`und` where its language is unknown).
         """
-        rows = self._name_rows_of(row)
+        chain = [part for language in languages for part in _with_fallbacks(language)]
         lang, kind = self._name_parts["lang"], self._name_parts["kind"]
-        for language in languages:
-            subtags = language.split("-")
-            for wanted in ("-".join(subtags[:kept]) for kept in range(len(subtags), 0, -1)):
-                named = rows[lang.codes[rows] == lang.code(wanted)]
-                for preferred in ("label", "title", "alias"):
-                    of_kind = named[kind.codes[named] == kind.code(preferred)]
-                    if len(of_kind):
-                        return self._name_texts[int(of_kind[0])].as_py(), wanted
-        own = self._concept_columns["label"][row].as_py()
-        own_rows = (int(r) for r in rows if self._name_texts[int(r)].as_py() == own)
-        return own, next((lang[r] for r in own_rows), "und")
+        names, of_row = self._names_of_rows(np.asarray(rows, np.int64))
+        place = lang.places(chain)[lang.codes[names]]
+        order = place * len(_LABEL_KINDS) + kind.places(_LABEL_KINDS)[kind.codes[names]]
+        best = _first_least(order, of_row)
+        best = best[place[best] < len(chain)]
+        texts = self._name_texts.take(pa.array(names[best])).to_pylist()
+        found = {
+            at: (text, chain[wanted])
+            for at, text, wanted in zip(
+                of_row[best].tolist(), texts, place[best].tolist(), strict=True
+            )
+        }
+        without = [at for at in range(len(rows)) if at not in found]
+        found.update(zip(without, self._own_labels([rows[at] for at in without]), strict=True))
+        return [found[at] for at in range(len(rows))]
+
+    def _own_labels(self, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """The concepts' own labels, each with the language of a name that equals it."""
+        own = self._concept_columns["label"].take(pa.array(rows, pa.int64()))
+        names, of_row = self._names_of_rows(np.asarray(rows, np.int64))
+        texts = self._name_texts.take(pa.array(names))
+        equal = pc.equal(texts, own.take(pa.array(of_row))).to_numpy(zero_copy_only=False)
+        names, of_row = names[equal], of_row[equal]
+        first = _first_least(np.zeros(len(names), np.int64), of_row)
+        found = self._name_parts["lang"].decoded(names[first])
+        languages = dict(zip(of_row[first].tolist(), found, strict=True))
+        return [(label, languages.get(at, "und")) for at, label in enumerate(own.to_pylist())]
+
+    def _names_of_rows(self, concept_rows: Int64) -> tuple[Int32, Int64]:
+        """The name rows of several concepts one after the other, and of each the place of its
+        concept in `concept_rows`.
+        """
+        order, starts = self._names_by_concept
+        positions, of_concept = _spans(starts, concept_rows)
+        return order[positions], of_concept
 
     # Names
 
     def name(self, row: int) -> Name:
-        parts = {part: column[row] for part, column in self._name_parts.items()}
-        return Name(text=self._name_texts[row].as_py(), **parts)
+        return self.names([row])[0]
+
+    def names(self, rows: Sequence[int]) -> list[Name]:
+        """The names of several rows; far quicker than one by one."""
+        at = np.asarray(rows, np.int64)
+        texts = self._name_texts.take(pa.array(at)).to_pylist()
+        parts = (self._name_parts[part].decoded(at) for part in ("lang", "kind", "source"))
+        return list(map(Name, texts, *parts))
 
     def names_of(self, concept_row: int) -> list[Name]:
         """All names of a concept."""
-        return [self.name(int(row)) for row in self._name_rows_of(concept_row)]
+        return self.names(self._names_of_rows(np.array([concept_row]))[0].tolist())
 
     @cached_property
     def names_per_concept(self) -> Int32:
         """How many names each concept row has."""
         return np.bincount(self.name_concept, minlength=self.concept_count).astype(np.int32)
 
-    def preference(self, name_row: int, language: str) -> tuple[bool, int]:
-        """Orders names of equal score, the smallest first: those in `language`, then by kind."""
-        lang, kind = self._name_parts["lang"][name_row], self._name_parts["kind"][name_row]
-        return lang.split("-")[0] != language.split("-")[0], NAME_KINDS.index(kind)
+    def preference(self, name_rows: Int64, language: str) -> tuple[npt.NDArray[np.bool_], Int64]:
+        """Orders names of equal score, the smallest first: those in `language`, then by kind.
 
-    def _name_rows_of(self, concept_row: int) -> Int32:
-        order, starts = self._names_by_concept
-        return order[starts[concept_row] : starts[concept_row + 1]]
+        Returns:
+            of each name whether it is in another language, and the place of its kind.
+        """
+        lang, kind = self._name_parts["lang"], self._name_parts["kind"]
+        foreign = self._primary_subtags != language.split("-")[0]
+        return foreign[lang.codes[name_rows]], self._kind_places[kind.codes[name_rows]]
+
+    @cached_property
+    def _primary_subtags(self) -> npt.NDArray[np.str_]:
+        """Of each language: `pt` for `pt-BR`."""
+        values = self._name_parts["lang"].values
+        return np.array([language.split("-")[0] for language in values], np.str_)
+
+    @cached_property
+    def _kind_places(self) -> Int64:
+        return self._name_parts["kind"].places(NAME_KINDS)
 
     # Texts
 
@@ -173,6 +237,10 @@ class KnowledgeBase:
     def name_rows(self, text_id: int) -> range:
         """The rows of the names whose normal form is this text."""
         return range(int(self._text_start[text_id]), int(self._text_start[text_id + 1]))
+
+    def rows_of_texts(self, texts: Int64) -> tuple[Int64, Int64]:
+        """The name rows of several texts one after the other, and of each its place in `texts`."""
+        return _spans(self._text_start, texts)
 
     def texts_of_types(self, types: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Which texts name at least one concept of one of `types`; bool [texts]."""
@@ -219,16 +287,13 @@ class _Codes:
     def of(cls, column: pa.DictionaryArray) -> _Codes:
         return cls(column.dictionary.to_pylist(), column.indices.to_numpy())
 
-    def __getitem__(self, row: int) -> str:
-        return self.values[self.codes[row]]
+    def decoded(self, rows: Int64) -> list[str]:
+        return [self.values[code] for code in self.codes[rows].tolist()]
 
-    def code(self, value: str) -> int:
-        """The code of `value`, or -1, which no row has."""
-        return self._code_of.get(value, -1)
-
-    @cached_property
-    def _code_of(self) -> dict[str, int]:
-        return {value: code for code, value in enumerate(self.values)}
+    def places(self, order: Sequence[str]) -> Int64:
+        """By code, where the value first stands in `order`; its length for those not in it."""
+        place = {value: i for i, value in reversed(list(enumerate(order)))}
+        return np.array([place.get(value, len(order)) for value in self.values], np.int64)
 
 
 class _Strings:
@@ -245,6 +310,31 @@ class _Strings:
 
     def __iter__(self) -> Iterator[str]:
         return (self[i] for i in range(len(self)))
+
+
+def _with_fallbacks(language: str) -> Iterator[str]:
+    """`zh-Hant-TW`, `zh-Hant`, `zh`."""
+    while language:
+        yield language
+        language = language.rpartition("-")[0]
+
+
+def _spans(starts: Int32, which: npt.NDArray[np.integer]) -> tuple[Int64, Int64]:
+    """The numbers from starts[i] up to starts[i + 1] for each i of `which`, and of each of them the
+    place of its i in `which`.
+    """
+    counts = starts[which + 1] - starts[which]
+    of_which = np.repeat(np.arange(len(which)), counts)
+    before = np.cumsum(counts) - counts
+    return np.arange(len(of_which)) + (starts[which] - before)[of_which], of_which
+
+
+def _first_least(order: Int64, of_group: Int64) -> Int64:
+    """The position of the first of the least values in each group that has any; groups ascend."""
+    if not len(order):
+        return np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.diff(of_group, prepend=-1))
+    return np.minimum.reduceat(order * len(order) + np.arange(len(order)), starts) % len(order)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -28,6 +28,12 @@ class SourceStamp:
     snapshot: str
     licence: str
     sha256: str
+    started: datetime | None = None
+    """Of a pull: whatever changed at its origin after this moment may be missing."""
+    records: str = ""
+    """Of a pull: the sha256 of its records, by which a later one finds it."""
+    last_event_id: str = ""
+    """Of a pull that followed a stream of changes: where a later one goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ import faiss  # noqa: E402  (only once it is known to be whole)
 faiss.cvar.distance_compute_blas_threshold = 1
 
 INDEX_FILE = "index.faiss"
+EXACT_FACTORY = "Flat"
 EXACT_UP_TO = 250_000
 """Texts up to which every vector is compared: some 10 ms a mention on one core."""
 HNSW_FACTORY = "HNSW32,SQ8"
@@ -59,7 +60,7 @@ class NameIndex:
         Without a `factory` string: exact search while it is affordable, HNSW over 8-bit vectors
         (Malkov and Yashunin 2018) beyond.
         """
-        chosen = factory or ("Flat" if len(vectors) <= EXACT_UP_TO else HNSW_FACTORY)
+        chosen = factory or (EXACT_FACTORY if len(vectors) <= EXACT_UP_TO else HNSW_FACTORY)
         index = faiss.index_factory(vectors.shape[1], chosen, faiss.METRIC_INNER_PRODUCT)
         if isinstance(index, faiss.IndexHNSW):
             index.hnsw.efConstruction = HNSW_EF_CONSTRUCTION
@@ -93,6 +94,10 @@ class NameIndex:
     @property
     def dimension(self) -> int:
         return self._index.d
+
+    def vectors(self) -> Float32:
+        """All vectors by text id, float32 [texts, dim], as exactly as the index keeps them."""
+        return self._index.reconstruct_n(0, self.text_count)
 
     def search(
         self, vectors: Float32, k: int, allowed: npt.NDArray[np.bool_] | None = None

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from bioelx.kb import KnowledgeBase
 from bioelx.search.index import Float32, NameIndex
 from bioelx.types import TYPES
 
+Int64 = npt.NDArray[np.int64]
+
 _NAMES_PER_CONCEPT = 4  # first guess of how many texts to fetch to find one concept
 _MAX_NAMES = 2048  # as many as a FAISS index on a GPU can return
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A concept found for a mention, with the name that found it."""
 
     concept_row: int
@@ -55,51 +59,77 @@ class Retriever:
             types: concept types wanted; empty means all.
         """
         allowed = self._allowed(types) if types else None
+        exact = [self._kb.text_id(key) for key in keys]
         found: list[list[Hit]] = [[] for _ in keys]
         pending = list(range(len(keys)))
         reachable = len(self._kb.texts) if allowed is None else int(allowed.sum())
         names = min(max(16, top_k * _NAMES_PER_CONCEPT), _MAX_NAMES)
         while pending:
             neighbours = self._index.search(vectors[pending], names, allowed)
-            for row, query in enumerate(pending):
-                texts, scores = neighbours.texts[row].tolist(), neighbours.scores[row].tolist()
-                scored = {t: s for t, s in zip(texts, scores, strict=True) if t >= 0}
-                exact = self._kb.text_id(keys[query])
-                found[query] = pool(self._kb, scored, exact, languages[query], types)
+            for query, texts, scores in zip(
+                pending, neighbours.texts, neighbours.scores, strict=True
+            ):
+                found[query] = pool(
+                    self._kb,
+                    texts,
+                    scores,
+                    exact[query],
+                    languages[query],
+                    top_k=top_k,
+                    types=types,
+                )
             pending = [query for query in pending if len(found[query]) < top_k]
             if names >= min(reachable, _MAX_NAMES):
                 break
             names = min(names * 4, _MAX_NAMES)
-        return [hits[:top_k] for hits in found]
+        return found
 
 
 def pool(
     kb: KnowledgeBase,
-    scored: Mapping[int, float],
+    texts: Int64,
+    scores: Float32,
     exact: int | None,
     language: str,
+    *,
+    top_k: int,
     types: tuple[str, ...] = (),
 ) -> list[Hit]:
-    """Pools texts to the concepts that they name, best first (see `Retriever.retrieve`).
+    """Pools texts to the best concepts that they name (see `Retriever.retrieve`).
 
     Args:
-        scored: the cosine of the mention with each text found.
+        texts: those found for one mention, int64 [n]; -1 stands for none.
+        scores: the cosine of the mention with each, float32 [n].
         exact: the text equal to the mention, found or not; it scores 1.
     """
+    held = texts >= 0
     if exact is not None:
-        scored = {**scored, exact: 1.0}
-    wanted = sum(1 << TYPES.index(t) for t in types)
-    best: dict[int, tuple[tuple[bool, float, bool, int], Hit]] = {}
-    for text, score in scored.items():
-        for name_row in kb.name_rows(text):
-            concept_row = int(kb.name_concept[name_row])
-            if types and not kb.concept_types[concept_row] & wanted:
-                continue
-            # Exactness before the score: texts of unknown characters share one vector.
-            order = (text != exact, -score, *kb.preference(name_row, language))
-            if concept_row not in best or order < best[concept_row][0]:
-                hit = Hit(concept_row, name_row, min(score, 1.0), text == exact)
-                best[concept_row] = (order, hit)
-    names = kb.names_per_concept
-    ranked = sorted(best.items(), key=lambda item: (item[1][0], -names[item[0]], item[0]))
-    return [hit for _, (_, hit) in ranked]
+        held &= texts != exact
+        texts, scores = np.append(exact, texts[held]), np.append(np.float32(1), scores[held])
+    else:
+        texts, scores = texts[held], scores[held]
+    name_rows, of_text = kb.rows_of_texts(texts)
+    concept_rows = kb.name_concept[name_rows]
+    if types:
+        wanted = sum(1 << TYPES.index(t) for t in types)
+        of_type = (kb.concept_types[concept_rows] & wanted) != 0
+        name_rows, of_text = name_rows[of_type], of_text[of_type]
+        concept_rows = concept_rows[of_type]
+    foreign, kind = kb.preference(name_rows, language)
+    # Exactness before the score: texts of unknown characters share one vector.
+    inexact = texts[of_text] != (-1 if exact is None else exact)
+    score = scores[of_text]
+    known = kb.names_per_concept[concept_rows]
+    order = np.lexsort((concept_rows, -known, kind, foreign, -score, inexact))
+    # A concept's best name comes first, and so do the concepts by their best names.
+    _, first = np.unique(concept_rows[order], return_index=True)
+    best = order[np.sort(first)[:top_k]]
+    return list(
+        map(
+            Hit,
+            concept_rows[best].tolist(),
+            name_rows[best].tolist(),
+            np.minimum(score[best], 1).tolist(),
+            (~inexact[best]).tolist(),
+        )
+    )

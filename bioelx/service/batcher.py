@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
@@ -50,9 +50,7 @@ class _Job:
     def receive(self, links: Sequence[Link], release: str, timing: Timing) -> None:
         self.links.extend(links)
         self.release = release
-        for stage in fields(Timing):
-            spent = getattr(self.timing, stage.name) + getattr(timing, stage.name)
-            setattr(self.timing, stage.name, spent)
+        self.timing += timing
         if len(self.links) == len(self.queries) and not self.done.done():
             self.done.set_result(None)
 

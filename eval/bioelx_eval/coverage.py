@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bioelx.kb import KnowledgeBase, normalise
+from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, map_table
 from bioelx.release import Manifest
-from bioelx.types import Status
+from bioelx.types import Concept, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,29 @@ def coverage_of(
     )
 
 
-def gold_rows(knowledge_base: KnowledgeBase, gold: Iterable[str]) -> set[int]:
-    """The rows of the active concepts whose id or one of whose xrefs is a gold CURIE."""
-    rows: set[int] = set()
-    for curie in gold:
-        rows.update(knowledge_base.rows_with_xref(curie))
-        if (own := knowledge_base.row_of(curie)) is not None:
-            rows.add(own)
-    return {row for row in rows if knowledge_base.concept(row).status is Status.ACTIVE}
+@dataclass(frozen=True, slots=True)
+class GoldConcepts:
+    """The active concepts of a release that bear some of the gold ids of a dataset."""
+
+    rows_of: Mapping[str, Sequence[int]]
+    """By gold CURIE, an id or an xref of the concept."""
+    concept_of: Mapping[int, Concept]
+
+    @classmethod
+    def find(cls, knowledge_base: KnowledgeBase, curies: Collection[str]) -> GoldConcepts:
+        rows_of = knowledge_base.rows_bearing(curies)
+        rows = sorted({row for found in rows_of.values() for row in found})
+        return cls(rows_of, dict(zip(rows, knowledge_base.concepts(rows), strict=True)))
+
+    def rows(self, gold: Iterable[str]) -> list[int]:
+        """The rows of the concepts that are right where these are the gold CURIEs."""
+        return sorted({row for curie in gold for row in self.rows_of.get(curie, ())})
 
 
-def is_named(knowledge_base: KnowledgeBase, mention: str, rows: set[int]) -> bool:
-    """Whether the mention is, after normalisation, a name of one of these concepts."""
-    text = knowledge_base.text_id(normalise(mention))
+def is_named(knowledge_base: KnowledgeBase, key: str, rows: Collection[int]) -> bool:
+    """Whether `key`, a normalised mention, is a name of one of these concepts."""
+    text = knowledge_base.text_id(key) if rows else None
     if text is None:
         return False
-    return any(
-        int(knowledge_base.name_concept[name]) in rows for name in knowledge_base.name_rows(text)
-    )
+    named = knowledge_base.name_concept[knowledge_base.name_rows(text)]
+    return not set(rows).isdisjoint(named.tolist())

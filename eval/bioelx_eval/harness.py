@@ -1,117 +1,238 @@
-"""An evaluation: dataset -> links of a release -> predictions -> scores."""
+"""The journey of an evaluation: examples -> links of a release -> predictions -> scores.
+
+`evaluate` reads from top to bottom. Linking is what costs time: finished batches are kept, so that
+a run that was stopped or killed goes on from there, and predictions that are there already are
+scored anew without linking.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import orjson
+import pyarrow as pa
+
+from bioelx.errors import FileError
+from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
-from bioelx.release import find_release
-from bioelx.types import Candidate, LinkOptions, Rerank
-from bioelx_eval.coverage import Coverage, coverage_of, gold_rows, is_named
-from bioelx_eval.datasets import Dataset, Example, Skipped
-from bioelx_eval.metrics import Outcome, Recall, SubsetScores, gold_rank, score
+from bioelx.release import find_release, read_manifest
+from bioelx.release.manifest import MANIFEST_FILE, stamp_file, stamp_files
+from bioelx.types import LinkOptions, Rerank, Timing
+from bioelx_eval.coverage import GoldConcepts, coverage_of
+from bioelx_eval.datasets import Example
+from bioelx_eval.error_kinds import ErrorKind
+from bioelx_eval.journal import Journal, locked
+from bioelx_eval.metrics import DEFAULT, Metric
+from bioelx_eval.predictions import tabulate
+from bioelx_eval.report.files import (
+    SCHEMA,
+    PredictionsFile,
+    has_predictions,
+    read_predictions,
+    write_scores,
+)
+from bioelx_eval.scores import Rows, score
+from bioelx_eval.survey import Survey, TrainingNames
 
-METRICS = (Recall(1), Recall(5), Recall(20))
-OPTIONS = LinkOptions(top_k=max(metric.k for metric in METRICS), rerank=Rerank.NEVER)
-BATCH = 512  # mentions linked at once: the encoder finds texts of like length among them
+BATCH = 1024  # mentions linked at once: the encoder finds texts of like length among them
+RANKED_BATCH = 32  # where a ranker reads the context, which may take seconds a mention
+MIN_TOP_K = 20  # candidates kept for a look at them, however few the metrics need
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
-    """One example with what the release made of it."""
+class EvaluationSettings:
+    """How to evaluate."""
 
-    example: Example
-    candidates: tuple[tuple[Candidate, ...], ...]
-    """For each of the example's queries."""
-    outcome: Outcome
+    metrics: tuple[Metric, ...] = DEFAULT
+    rerank: Rerank = Rerank.NEVER
+    ranker: str = ""
+    """Folder or hub id; empty links by retrieval alone."""
+    training: TrainingNames | None = None
+    threads: int = 0
+    fresh: bool = False
+    """Do the work again even where it is done."""
+
+    @property
+    def batch(self) -> int:
+        """How many mentions are linked, and kept, at once."""
+        return BATCH if self.rerank is Rerank.NEVER else RANKED_BATCH
+
+    @property
+    def link_options(self) -> LinkOptions:
+        depths = (metric.depth for metric in self.metrics)
+        return LinkOptions(top_k=max(MIN_TOP_K, *depths), rerank=self.rerank)
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The scores of one release on one dataset, and what they were taken on."""
+class Work:
+    """What was linked in this process, and where the time went."""
 
-    dataset: Dataset
-    coverage: Coverage
-    options: LinkOptions
-    metrics: Sequence[Recall]
-    scores: Sequence[SubsetScores]
-    skipped: Mapping[str, int]
-    """Mentions that could not be scored, by reason."""
+    examples: int = 0
+    timing: Timing = field(default_factory=Timing)
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.examples + other.examples, self.timing + other.timing)
+
+
+class ReleaseUnderTest:
+    """A release that is opened, and checked whole, only when something must be linked with it."""
+
+    def __init__(self, release: str, settings: EvaluationSettings) -> None:
+        """Finds a release by folder or id; empty takes the active one.
+
+        Raises:
+            NotFoundError: there is none.
+            FileError: its manifest cannot be read.
+        """
+        self.folder = find_release(release)
+        self.manifest = read_manifest(self.folder)
+        self._settings = settings
+
+    @cached_property
+    def linker(self) -> Linker:
+        return Linker.open(
+            self.folder, threads=self._settings.threads, ranker=self._settings.ranker
+        )
+
+    @cached_property
+    def knowledge_base(self) -> KnowledgeBase:
+        opened = "linker" in self.__dict__
+        return self.linker.knowledge_base if opened else KnowledgeBase.open(self.folder)
+
+    def close(self) -> None:
+        """Lets go of what was opened."""
+        for name in ("linker", "knowledge_base"):
+            self.__dict__.pop(name, None)
 
 
 def evaluate(
-    dataset: Dataset,
-    data: Path,
-    release: str,
-    keep: Callable[[Sequence[Prediction]], None],
+    survey: Survey,
+    release: ReleaseUnderTest,
+    folder: Path,
+    settings: EvaluationSettings,
     *,
-    groups: Sequence[str] = (),
-    threads: int = 0,
-) -> Evaluation:
-    """Links a dataset's mentions with a release, by retrieval alone, and scores the answers.
+    advance: Callable[[int], None] = lambda examples: None,
+) -> Work:
+    """Links a dataset's mentions with a release and scores the answers, into `folder`.
 
     Args:
-        data: the folder that holds the dataset.
-        release: folder or id of a release; empty takes the active one.
-        keep: takes the predictions, a batch at a time and in the dataset's order.
-        groups: of the dataset; empty takes all.
+        advance: is told how many more examples are done.
+
+    Returns:
+        What had to be linked for it.
 
     Raises:
-        FileError: a file of the dataset or the release is missing or malformed.
-        NotFoundError: there is no such release.
+        FileError: a file of the release is missing or damaged, the dataset has changed since its
+            survey, or another run is at work on the folder.
     """
-    groups = groups or tuple(dataset.groups)
-    skipped: Counter[str] = Counter()
-    examples = _scorable(dataset.read(dataset.locate(data), groups), skipped)
-    folder = find_release(release)
-    linker = Linker.open(folder, threads=threads)
-    outcomes: list[Outcome] = []
-    for predictions in predict(linker, examples):
-        keep(predictions)
-        outcomes += [prediction.outcome for prediction in predictions]
-    return Evaluation(
-        dataset,
-        coverage_of(folder, linker.manifest, linker.knowledge_base, dataset.scheme),
-        OPTIONS,
-        METRICS,
-        score(outcomes, METRICS, groups),
-        skipped,
+    fingerprint = _fingerprint(survey, release, settings)
+    work = Work()
+    with locked(folder):
+        if settings.fresh or not has_predictions(folder, fingerprint):
+            journal = Journal(folder, fingerprint, fresh=settings.fresh)
+            work = _link(survey, release, settings, journal, advance)
+            with PredictionsFile(folder, fingerprint) as file:
+                for table in journal.tables():
+                    file.add(table)
+            journal.remove()
+        predictions = read_predictions(folder)
+        write_scores(_scores(survey, release, settings, predictions), folder)
+    return work
+
+
+def _link(
+    survey: Survey,
+    release: ReleaseUnderTest,
+    settings: EvaluationSettings,
+    journal: Journal,
+    advance: Callable[[int], None],
+) -> Work:
+    """Links what the journal does not hold yet, a batch at a time."""
+    work, done = Work(), 0
+    linker = release.linker
+    gold = GoldConcepts.find(linker.knowledge_base, survey.gold)
+    training = settings.training.keys if settings.training else ()
+    options = settings.link_options
+    for number, batch in enumerate(_batches(survey.read(), settings.batch)):
+        if number not in journal:
+            queries = [query for example in batch for query in example.queries]
+            linked = linker.link(queries, options)
+            work += Work(len(batch), linked.timing)
+            table = tabulate(batch, linked.links, gold, linker.knowledge_base, training)
+            journal.keep(number, table)
+        done += len(batch)
+        advance(len(batch))
+    if done != survey.examples:
+        raise FileError(survey.place, "has changed while it was read: run again")
+    return work
+
+
+def _batches(examples: Iterator[Example], size: int) -> Iterator[list[Example]]:
+    while batch := list(islice(examples, size)):
+        yield batch
+
+
+def _scores(
+    survey: Survey,
+    release: ReleaseUnderTest,
+    settings: EvaluationSettings,
+    predictions: pa.Table,
+) -> dict[str, Any]:
+    """The content of `scores.json`."""
+    coverage = coverage_of(
+        release.folder, release.manifest, release.knowledge_base, survey.dataset.scheme
     )
+    rows = Rows.of(predictions, survey.groups)
+    return {
+        "dataset": survey.dataset.name,
+        "knowledge_base": asdict(coverage),
+        "options": {
+            "top_k": settings.link_options.top_k,
+            "rerank": settings.rerank,
+            "ranker": Path(settings.ranker).name or None,
+            "training_names": settings.training.sha256 if settings.training else None,
+        },
+        "skipped": dict(sorted(survey.skipped.items())),
+        "errors": _errors(predictions, survey.groups),
+        "scores": {key: asdict(scores) for key, scores in score(rows, settings.metrics).items()},
+    }
 
 
-def predict(linker: Linker, examples: Iterable[Example]) -> Iterator[list[Prediction]]:
-    """Links examples, a batch at a time and in their order."""
-    stream = iter(examples)
-    while batch := list(islice(stream, BATCH)):
-        queries = [query for example in batch for query in example.queries]
-        links = iter(linker.link(queries, OPTIONS).links)
-        predictions = []
-        for example in batch:
-            candidates = tuple(next(links).candidates for _ in example.queries)
-            predictions.append(Prediction(example, candidates, _judge(linker, example, candidates)))
-        yield predictions
-
-
-def _scorable(read: Iterable[Example | Skipped], skipped: Counter[str]) -> Iterator[Example]:
-    for each in read:
-        if isinstance(each, Skipped):
-            skipped[each.reason] += 1
-        else:
-            yield each
-
-
-def _judge(linker: Linker, example: Example, candidates: Iterable[Iterable[Candidate]]) -> Outcome:
-    rows = gold_rows(linker.knowledge_base, example.gold)
-    ranks = [gold_rank(of_query, example.gold) for of_query in candidates]
-    found = [rank for rank in ranks if rank is not None]
-    return Outcome(
-        group=example.group,
-        rank=max(found) if len(found) == len(ranks) else None,  # of the part that comes last
-        covered=bool(rows) if example.covered is None else example.covered,
-        reachable=bool(rows),
-        named=is_named(linker.knowledge_base, example.query.mention, rows),
+def _errors(predictions: pa.Table, groups: Sequence[str]) -> dict[str, dict[str, int]]:
+    """How many errors of each kind each group has."""
+    counted = Counter(
+        zip(predictions["error"].to_pylist(), predictions["group"].to_pylist(), strict=True)
     )
+    return {kind.value: {group: counted[kind, group] for group in groups} for kind in ErrorKind}
+
+
+def _fingerprint(survey: Survey, release: ReleaseUnderTest, settings: EvaluationSettings) -> str:
+    """Names all that decides on the predictions; the metrics do not."""
+    content = {
+        "bioelx": version("bioelx"),
+        "schema": SCHEMA,
+        "dataset": survey.dataset.name,
+        "examples": survey.sha256,
+        "release": stamp_file(release.folder / MANIFEST_FILE).sha256,
+        "options": settings.link_options,
+        "batch": settings.batch,
+        "ranker": _ranker_files(settings.ranker),
+        "training_names": settings.training.sha256 if settings.training else None,
+    }
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _ranker_files(ranker: str) -> str | dict[str, str]:
+    """The checksums of a ranker's files; of one on a hub only its id."""
+    folder = Path(ranker)
+    if not (ranker and folder.is_dir()):
+        return ranker
+    return {name: stamp.sha256 for name, stamp in stamp_files(folder).items()}

@@ -1,122 +1,174 @@
-"""Metrics as values, and the table of scores that they fill.
+"""Metrics as values: each has a name, is read from it, and can be resampled.
 
-A metric looks at one thing: the rank of the first candidate that is right (None where none is).
+A metric gives each mention a few numbers and is computed from their sums over mentions. So taking
+it over a thousand resamples (`bootstrap.py`) is one matrix product, be it a mean, a ratio or a
+calibration error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from bioelx.types import Candidate
+import numpy as np
+import numpy.typing as npt
+
+from bioelx.errors import BioelxError
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What metrics look at: one value a mention, arrays of one length."""
+
+    rank: Ints
+    """Of the first right candidate, from 1; 0 where none is right."""
+    nil: Bools
+    """The mention has no right concept: it has no gold, or none that the release holds."""
+    linked: Bools
+    """The mention got a link: its confidence reaches the release's threshold."""
+    confidence: Floats
+    """The probability of the first candidate; 0 where there is none."""
+
+    @property
+    def right(self) -> Bools:
+        """Whether the first candidate is right."""
+        return self.rank == 1
 
 
 class Metric(Protocol):
-    """What a metric promises; its name is `str(metric)`."""
+    """What a metric promises."""
 
-    def of(self, rank: int | None) -> float:
-        """The value for one mention whose first right candidate has this rank, from 1."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def depth(self) -> int:
+        """How many candidates it looks at."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """How many numbers it gives each mention."""
+        ...
+
+    def addends(self, outcomes: Outcomes) -> Floats:
+        """The numbers of each mention, float64 [mentions, width]."""
+        ...
+
+    def value(self, sums: Floats, mentions: int) -> Floats:
+        """The metric over so many mentions from the sums of their numbers.
+
+        Args:
+            sums: float64 [..., width].
+
+        Returns:
+            float64 [...]; NaN where it is not defined.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Recall:
-    """R@k: whether one of the first k candidates is right."""
+class Ratio:
+    """The sum of one number a mention over the sum of another one; without that, a mean."""
 
-    k: int
+    name: str
+    over: Callable[[Outcomes], npt.NDArray] = field(compare=False)
+    under: Callable[[Outcomes], npt.NDArray] = field(
+        compare=False, default=lambda outcomes: np.ones(len(outcomes.rank))
+    )
+    depth: int = 1
+    width: int = field(init=False, default=2)
 
-    def __str__(self) -> str:
-        return f"R@{self.k}"
+    def addends(self, outcomes: Outcomes) -> Floats:
+        return np.stack([self.over(outcomes), self.under(outcomes)], axis=1).astype(np.float64)
 
-    def of(self, rank: int | None) -> float:
-        return float(rank is not None and rank <= self.k)
-
-
-def gold_rank(candidates: Iterable[Candidate], gold: Collection[str]) -> int | None:
-    """The rank, from 1, of the first candidate whose id or one of whose xrefs is a gold CURIE."""
-    for rank, candidate in enumerate(candidates, start=1):
-        if not {candidate.concept.concept_id, *candidate.concept.xrefs}.isdisjoint(gold):
-            return rank
-    return None
+    def value(self, sums: Floats, mentions: int) -> Floats:
+        return _divided(sums[..., 0], sums[..., 1])
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What scores need to know of one linked example."""
+class CalibrationError:
+    """ECE over ten bins of equal width, as in `calibration.ece`.
 
-    group: str
-    rank: int | None
-    covered: bool
-    """In the dataset's fixed list of covered rows; `reachable` where it has none."""
-    reachable: bool
-    """The release holds a concept with a gold CURIE."""
-    named: bool
-    """The mention is, after normalisation, a name of such a concept in the release."""
+    A bin's share times the gap between its confidence and its accuracy is a difference of two sums
+    over its mentions, so that difference is what is added up (Guo et al. 2017, equation 3).
+    """
 
+    name: str = "ECE"
+    depth: int = 1
+    width: int = 10
 
-@dataclass(frozen=True, slots=True)
-class Subset:
-    """The outcomes over which a score is taken."""
+    def addends(self, outcomes: Outcomes) -> Floats:
+        edges = np.linspace(0, 1, self.width + 1)
+        held = np.maximum(np.searchsorted(edges, outcomes.confidence) - 1, 0)
+        gaps = np.zeros((len(held), self.width))
+        gaps[np.arange(len(held)), held] = outcomes.confidence - outcomes.right
+        return gaps
 
-    key: str
-    title: str
-    holds: Callable[[Outcome], bool]
-
-
-SUBSETS = (
-    Subset("covered", "Covered rows", lambda o: o.covered),
-    Subset("all", "All rows", lambda o: True),
-    Subset("covered_unseen", "Covered, mention not a name", lambda o: o.covered and not o.named),
-    Subset("all_unseen", "All, mention not a name", lambda o: not o.named),
-)
-"""The unseen ones are free of overlap: what is left when look-up alone cannot answer."""
+    def value(self, sums: Floats, mentions: int) -> Floats:
+        return _divided(np.abs(sums).sum(-1), np.array(mentions))
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The mean of each metric over some outcomes; None where there are none."""
-
-    rows: int
-    reachable: int
-    values: tuple[float | None, ...]
+def recall(k: int) -> Ratio:
+    """R@k: the share of mentions that have a right one among their first k candidates."""
+    return Ratio(f"R@{k}", lambda o: (o.rank > 0) & (o.rank <= k), depth=k)
 
 
-@dataclass(frozen=True, slots=True)
-class SubsetScores:
-    """The scores of one subset: by group, and their two means."""
+MRR = Ratio("MRR", lambda o: _divided(np.ones(len(o.rank)), o.rank, otherwise=0))
+"""The mean of 1 / rank of the first right candidate, 0 where none is right."""
+NIL_PRECISION = Ratio("NIL precision", lambda o: o.nil & ~o.linked, lambda o: ~o.linked)
+"""The share of the mentions left without a link that have no right concept."""
+NIL_RECALL = Ratio("NIL recall", lambda o: o.nil & ~o.linked, lambda o: o.nil)
+"""The share of the mentions without a right concept that are left without a link."""
+NIL_F1 = Ratio("NIL F1", lambda o: 2 * (o.nil & ~o.linked), lambda o: o.nil + 1 * ~o.linked)
+"""The harmonic mean of the two."""
+ECE = CalibrationError()
+BRIER = Ratio("Brier", lambda o: (o.confidence - o.right) ** 2)
+"""The mean square of the first candidate's probability less whether it is right (Brier 1950)."""
 
-    subset: Subset
-    groups: dict[str, Score]
-    macro: Score
-    """Mean of the groups that have rows: each weighs the same."""
-    micro: Score
-    """Mean of all rows: each weighs the same."""
-
-
-def score(
-    outcomes: Collection[Outcome], metrics: Sequence[Metric], groups: Sequence[str]
-) -> list[SubsetScores]:
-    """Scores the outcomes over every subset; `groups` gives the order, all are listed."""
-    scores = []
-    for subset in SUBSETS:
-        held = [outcome for outcome in outcomes if subset.holds(outcome)]
-        by_group = {
-            group: _score([o for o in held if o.group == group], metrics) for group in groups
-        }
-        micro = _score(held, metrics)
-        columns = zip(*(each.values for each in by_group.values()), strict=True)
-        macro = replace(micro, values=tuple(map(_mean, columns)))
-        scores.append(SubsetScores(subset, by_group, macro, micro))
-    return scores
+DEFAULT: tuple[Metric, ...] = (
+    recall(1), recall(5), recall(20), MRR, NIL_PRECISION, NIL_RECALL, ECE
+)  # fmt: skip
+_NAMED: tuple[Metric, ...] = (MRR, NIL_PRECISION, NIL_RECALL, NIL_F1, ECE, BRIER)
+_RECALL = re.compile("r@([1-9][0-9]{0,3})")
 
 
-def _score(outcomes: Sequence[Outcome], metrics: Sequence[Metric]) -> Score:
-    values = tuple(_mean([metric.of(o.rank) for o in outcomes]) for metric in metrics)
-    return Score(len(outcomes), sum(o.reachable for o in outcomes), values)
+def parse_metric(name: str) -> Metric:
+    """The metric of this name, in whatever case.
+
+    Raises:
+        BioelxError: there is none; the message says which there are.
+    """
+    wanted = name.strip().lower()
+    if found := _RECALL.fullmatch(wanted):
+        return recall(int(found[1]))
+    for metric in _NAMED:
+        if metric.name.lower() == wanted:
+            return metric
+    known = ", ".join(metric.name for metric in _NAMED)
+    raise BioelxError(f"unknown metric {name!r}; known are R@k for any k, {known}")
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+def all_addends(metrics: Sequence[Metric], outcomes: Outcomes) -> Floats:
+    """The numbers of several metrics side by side, float64 [mentions, all widths]."""
+    return np.concatenate([metric.addends(outcomes) for metric in metrics], axis=1)
+
+
+def all_values(metrics: Sequence[Metric], sums: Floats, mentions: int) -> Floats:
+    """Several metrics from the sums of their `all_addends`: [..., all widths] -> [..., metrics]."""
+    ends = np.cumsum([metric.width for metric in metrics])
+    parts = np.split(sums, ends[:-1], axis=-1)
+    values = [metric.value(part, mentions) for metric, part in zip(metrics, parts, strict=True)]
+    return np.stack(values, axis=-1)
+
+
+def _divided(over: npt.NDArray, under: npt.NDArray, otherwise: float = np.nan) -> Floats:
+    """The quotient; `otherwise` where there is nothing to divide by."""
+    over, under = np.broadcast_arrays(over, under)
+    return np.divide(over, under, out=np.full(over.shape, float(otherwise)), where=under > 0)

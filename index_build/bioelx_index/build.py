@@ -11,7 +11,6 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -33,25 +32,33 @@ from bioelx.release import (
     activate,
     active_release,
 )
-from bioelx.release.manifest import utc_now
+from bioelx.release.manifest import read_manifest, utc_now
 from bioelx.release.store import finish_release
-from bioelx.search.index import NameIndex
+from bioelx.search.index import EXACT_FACTORY, NameIndex
 from bioelx_index.calibrate import fit_confidence
-from bioelx_index.endpoint import local_endpoint
-from bioelx_index.merge import merge
-from bioelx_index.progress import Advance, Stages
+from bioelx_index.merge import VERSION, Hygiene, Previous, merge, read
+from bioelx_index.merge.hygiene import read_hygiene
+from bioelx_index.merge.page import PAGE_FILE, summary, write_report
+from bioelx_index.progress import Stages
+from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
-from bioelx_index.sources.config import SourceConfig, read_sources, umls_source
-from bioelx_index.sources.registry import READERS
-from bioelx_index.sources.wikidata import EVERY_ITEM, IDENTIFIED, pull
+from bioelx_index.sources.config import (
+    CONFIG_FILE,
+    WIKIDATA,
+    SourceConfig,
+    dictionary_source,
+    pulled_source,
+    read_sources,
+    with_umls,
+)
+from bioelx_index.sources.registry import VERBATIM
+from bioelx_index.sources.wikidata.folder import RECORDS_FILE
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
 
 CANARIES_FILE = "canaries.jsonl"
 CANARIES = 50
-WIKIDATA = "wikidata"  # the one reader that asks a server, and the source named like it
-USER_AGENT = "BioELX/0.1 (open biomedical entity linker; set --user-agent to your contact)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +69,11 @@ class BuildSettings:
     encoder: Path  # folder with encoder.json
     releases: Path
     cache: Path  # vectors and merged tables that a later build can use again
+    dictionary: Path | None = None  # `CUI||name` a line, in place of what is in `data`
     umls: Path | None = None  # the user's own RRF files
-    endpoint: str = ""  # SPARQL endpoint for Wikidata; empty: a local one with the shipped slice
-    user_agent: str = USER_AGENT
+    wikidata: Path | None = None  # a finished pull, in place of the snapshot's slice
+    endpoint: str = ""  # SPARQL endpoint to pull Wikidata from, in place of the snapshot's slice
+    user_agent: str = ""
     names_budget: int | None = None  # take the most widely named concepts only (see subset.py)
     types: tuple[str, ...] = field(default=())  # of these types; empty: all
 
@@ -72,12 +81,15 @@ class BuildSettings:
 def build(settings: BuildSettings, stages: Stages) -> Manifest:
     """Runs the offline job, activates the release it made and returns that release's manifest.
 
+    A release of a dictionary follows a published protocol: its ids are the dictionary's, not those
+    of the active release, its index compares every name, and it is not activated.
+
     Raises:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
-    sources = _sources(settings)
+    sources = _sources(settings, stages)
     settings.releases.mkdir(parents=True, exist_ok=True)
-    parent = active_release(settings.releases)
+    parent = None if settings.dictionary else active_release(settings.releases)
 
     # A draft beside the releases, so that the last step is a rename on one file system; a folder in
     # the temporary one, which only its owner may read.
@@ -86,11 +98,13 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         draft.mkdir()
         # The draft's own copy is what encodes: whatever happens to the original meanwhile.
         encoder = open_encoder(_copy_encoder(settings.encoder, draft / "encoder"))
+        sources = _with_pulled_wikidata(sources, settings, stages)
         concepts, names = _merged_tables(sources, settings, parent, stages)
         concepts, names = _selected(concepts, names, settings, stages)
         knowledge_base = _write_tables(concepts, names, draft)
         vectors = _encode(knowledge_base, encoder, settings.cache, stages)
-        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages)
+        exact = settings.dictionary is not None and settings.umls is None
+        index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages, exact=exact)
         _fit_confidence(knowledge_base, index, vectors, draft, stages)
         _write_canaries(knowledge_base, draft)
         manifest = Manifest(
@@ -105,81 +119,108 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
             concepts=knowledge_base.concept_count,
             names=knowledge_base.name_count,
         )
-        return _release(draft, manifest, settings.releases, stages)
+        finished = _release(draft, manifest, settings, stages)
+    if settings.endpoint:
+        put_aside(settings.endpoint, settings.cache, finished.id)
+    return finished
 
 
 def _merged_tables(
     sources: list[SourceConfig], settings: BuildSettings, parent: str | None, stages: Stages
 ) -> tuple[pa.Table, pa.Table]:
     """Reads and merges all sources, unless the same files were merged before."""
-    previous = _previous_ids(settings.releases, parent)
-    recipe = [*(asdict(source.stamp()) for source in sources), _digest(previous)]
+    rules = _rules(settings)
+    recipe = [
+        VERSION,
+        rules.model_dump(),
+        *(asdict(source.stamp()) for source in sources),
+        _ids_of(settings.releases, parent),
+    ]
     kept = settings.cache / "merged" / _digest(recipe)
-    if not settings.endpoint and (kept / NAMES_FILE).exists():
+    if (kept / NAMES_FILE).exists():
         with stages.stage("merge") as stage:
             tables = pq.read_table(kept / CONCEPTS_FILE), pq.read_table(kept / NAMES_FILE)
-            stage.result = "unchanged since the last build"
+            stage.result = f"unchanged since the last build; see {kept / PAGE_FILE}"
         return tables
-    records = [
-        (source.name, record)
-        for source in sources
-        for record in _read_source(source, settings, stages)
-    ]
+    said = read(_records(sources, settings, stages), [source.name for source in sources])
     with stages.stage("merge") as stage:
-        merged = merge(records, trust=[source.name for source in sources], previous=previous)
+        merged = merge(
+            said,
+            rules=rules,
+            verbatim=[source.name for source in sources if source.reader in VERBATIM],
+            previous=Previous.read(settings.releases / parent) if parent else None,
+        )
         stage.result = f"{len(merged.concepts):,} concepts, {len(merged.names):,} names"
     kept.mkdir(parents=True, exist_ok=True)
+    stages.console.print(summary(merged.report))
+    write_report(merged.report, kept)
+    stages.console.print(f"  What came in and what became of it: {kept / PAGE_FILE}")
     pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
     pq.write_table(merged.names, kept / "unfinished")
-    (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that both are whole
+    (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that all are whole
+    for source in sources:
+        if source.reader == WIKIDATA:
+            forget_slice(source, settings.cache)
     return merged.concepts, merged.names
 
 
-def _sources(settings: BuildSettings) -> list[SourceConfig]:
+def _rules(settings: BuildSettings) -> Hygiene:
+    return Hygiene() if settings.dictionary else read_hygiene(settings.data / CONFIG_FILE)
+
+
+def _ids_of(releases: Path, parent: str | None) -> str:
+    """A digest of all that a merge takes from the parent release: its concepts."""
+    return read_manifest(releases / parent).files[CONCEPTS_FILE].sha256 if parent else ""
+
+
+def _sources(settings: BuildSettings, stages: Stages) -> list[SourceConfig]:
     """The sources of the snapshot, with what the settings put in place of them or beside them."""
-    sources = read_sources(settings.data)
-    if settings.endpoint:
-        snapshot = f"{settings.endpoint} at {utc_now().isoformat()}"
-        sources = [
-            replace(s, files=(), snapshot=snapshot) if s.name == WIKIDATA else s for s in sources
-        ]
-    if settings.umls:
-        sources.append(umls_source(settings.umls))
+    with stages.stage("checksums") as stage:
+        if settings.dictionary:
+            sources = [dictionary_source(settings.dictionary)]
+        else:
+            sources = read_sources(settings.data)
+        if settings.umls:
+            sources = with_umls(sources, settings.umls)
+        files = [file for source in sources for file in source.files]
+        size = sum(file.stat().st_size for file in files)
+        stage.result = f"{len(files)} files, {size / 1e6:,.1f} MB"
+    pulled = settings.wikidata or settings.endpoint
+    if pulled and all(source.name != WIKIDATA for source in sources):
+        raise BioelxError(f"{settings.data}: names no source {WIKIDATA!r} for {pulled} to replace")
     return sources
 
 
-def _read_source(
-    source: SourceConfig, settings: BuildSettings, stages: Stages
-) -> list[SourceConcept]:
-    with stages.stage(source.name) as stage, ExitStack() as stack:
+def _with_pulled_wikidata(
+    sources: list[SourceConfig], settings: BuildSettings, stages: Stages
+) -> list[SourceConfig]:
+    """The sources, with a pull in place of the snapshot's slice of Wikidata if one is wanted."""
+    folder = settings.wikidata
+    if settings.endpoint:
+        folder = pull_endpoint(
+            settings.endpoint, settings.cache, user_agent=settings.user_agent, stages=stages
+        )
+    if folder is None:
+        return sources
+    return [pulled_source(each, folder) if each.name == WIKIDATA else each for each in sources]
+
+
+def _records(
+    sources: list[SourceConfig], settings: BuildSettings, stages: Stages
+) -> Iterator[tuple[str, SourceConcept]]:
+    """All records of all sources, each source a stage; none is held."""
+    for source in sources:
         if source.reader == WIKIDATA:
-            if source.files:
-                endpoint, selection = stack.enter_context(local_endpoint(*source.files)), EVERY_ITEM
-            else:
-                endpoint, selection = settings.endpoint, IDENTIFIED
-            records = pull(endpoint, user_agent=settings.user_agent, selection=selection)
-        elif source.reader in READERS:
-            records = READERS[source.reader](source.name, source.files)
-        else:
-            known = ", ".join(sorted([WIKIDATA, *READERS]))
-            raise BioelxError(f"{source.name}: no reader {source.reader!r}; there are {known}")
-        read = list(_counted(records, stage.advance))
-        names = sum(len(record.names) for record in read)
-        stage.result = f"{len(read):,} records, {names:,} names"
-    return read
-
-
-def _counted(records: Iterator[SourceConcept], advance: Advance) -> Iterator[SourceConcept]:
-    for record in records:
-        advance(1)
-        yield record
-
-
-def _previous_ids(releases: Path, parent: str | None) -> dict[str, str]:
-    """CURIE -> concept id of the parent release, so that ids stay what they were."""
-    if parent is None:
-        return {}
-    return KnowledgeBase.open(releases / parent).stable_ids()
+            folder = pull_slice(source, settings.cache, stages=stages)
+            source = replace(source, reader="pulled", files=(folder / RECORDS_FILE,))
+        records = names = 0
+        with stages.stage(source.name) as stage:
+            for record in source.records():
+                yield source.name, record
+                stage.advance(1)
+                records += 1
+                names += len(record.names)
+            stage.result = f"{records:,} records, {names:,} names"
 
 
 def _selected(
@@ -215,9 +256,11 @@ def _index(
     encoder: Encoder,
     draft: Path,
     stages: Stages,
+    *,
+    exact: bool,
 ) -> tuple[NameIndex, IndexStamp]:
     with stages.stage("index") as stage:
-        index = NameIndex.build(vectors)
+        index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else None)
         index.save(draft)
         recall = recall_at(10, index, vectors, knowledge_base, encoder)
         stage.result = f"{index.factory}, {index.text_count:,} vectors, recall@10 {recall:.3f}"
@@ -261,10 +304,11 @@ def _copy_encoder(source: Path, target: Path) -> Path:
     return target
 
 
-def _release(draft: Path, manifest: Manifest, releases: Path, stages: Stages) -> Manifest:
+def _release(draft: Path, manifest: Manifest, settings: BuildSettings, stages: Stages) -> Manifest:
     with stages.stage("release") as stage:
-        finished = finish_release(draft, manifest, releases)
-        activate(finished.id, releases)
+        finished = finish_release(draft, manifest, settings.releases)
+        if not settings.dictionary:
+            activate(finished.id, settings.releases)
         stage.result = finished.id
     return finished
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from bioelx.confidence import CONSIDERED, ConfidenceModel, features_of
+from bioelx.confidence import CONSIDERED, ConfidenceModel, Features, features_of
 from bioelx.kb import KnowledgeBase
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import pool
@@ -48,8 +48,8 @@ def fit_confidence(
 
 def _simulate(
     kb: KnowledgeBase, index: NameIndex, vectors: npt.NDArray[np.float32]
-) -> Iterator[tuple[list[tuple[float, float, float]], list[bool]]]:
-    """Yields each simulated mention's candidates as feature values, and which of them is right."""
+) -> Iterator[tuple[list[Features], list[bool]]]:
+    """Yields each simulated mention's candidates as features, and which of them is right."""
     rng = np.random.default_rng(_SEED)
     sample = rng.permutation(kb.name_count)[:_MENTIONS]
     found = index.search(vectors[kb.name_text[sample]], _NEIGHBOURS)
@@ -57,11 +57,11 @@ def _simulate(
     for row, name_row in enumerate(sample):
         truth, own_text = int(kb.name_concept[name_row]), int(kb.name_text[name_row])
         exact, nil = draws[row] < _SHARE_EXACT, draws[row] > 1 - _SHARE_NIL
-        scored = dict(zip(found.texts[row].tolist(), found.scores[row].tolist(), strict=True))
-        for absent in (-1, own_text):
-            scored.pop(absent, None)
+        others = found.texts[row] != own_text
+        texts, scores = found.texts[row][others], found.scores[row][others]
         language = kb.name(int(name_row)).lang
-        hits = pool(kb, scored, own_text if exact else None, language)
+        found_text = own_text if exact else None
+        hits = pool(kb, texts, scores, found_text, language, top_k=CONSIDERED + 1)
         hits = [hit for hit in hits if not (nil and hit.concept_row == truth)][:CONSIDERED]
         features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
-        yield [f.values() for f in features], [hit.concept_row == truth for hit in hits]
+        yield features, [hit.concept_row == truth for hit in hits]

@@ -21,10 +21,11 @@ _START_SECONDS = 60
 
 
 @contextmanager
-def local_endpoint(triples: Path) -> Iterator[str]:
-    """Serves `triples` (.nt or .nt.xz) and yields the URL of its SPARQL endpoint.
+def local_endpoint(triples: Path, *, writable: bool = False) -> Iterator[str]:
+    """Serves `triples` (.nt or .nt.xz) and yields the URL of its SPARQL endpoint, `.../query`.
 
-    The store lies in a temporary folder; it and the server are gone when the block ends.
+    If it is writable, SPARQL updates go to `.../update`. The store lies in a temporary folder; it
+    and the server are gone when the block ends.
 
     Raises:
         InstallationError: the `oxigraph` wheel is not installed.
@@ -35,7 +36,8 @@ def local_endpoint(triples: Path) -> Iterator[str]:
         store = Path(folder) / "store"
         _load(program, triples, store, Path(folder))
         address = f"127.0.0.1:{free_port()}"
-        command = [program, "serve-read-only", "--location", str(store), "--bind", address]
+        mode = "serve" if writable else "serve-read-only"
+        command = [program, mode, "--location", str(store), "--bind", address]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             _wait(f"http://{address}/", server)

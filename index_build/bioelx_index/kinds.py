@@ -29,14 +29,11 @@ SCHEMES: dict[str, str] = {
 """What a scheme holds, where it holds things of one type only. An id in such a scheme also gives
 its type to a concept that no class speaks for."""
 
-HPO_BRANCHES: dict[str, str] = {
+BRANCHES: dict[str, str] = {
     "hp:0000118": "phenotype",  # phenotypic abnormality
     "hp:0032443": "phenotype",  # past medical history
     "hp:0032223": "phenotype",  # blood group
     "hp:0000001": "other",  # the root: modifiers, frequencies, modes of inheritance
-}
-
-EFO_BRANCHES: dict[str, str] = {
     "efo:0000408": "disease",
     "efo:0000616": "disease",  # neoplasm
     "efo:0000651": "phenotype",
@@ -49,7 +46,11 @@ EFO_BRANCHES: dict[str, str] = {
     "efo:0002772": "procedure",  # assay by molecule
     "efo:0002773": "procedure",  # assay by instrument
     "efo:0000001": "other",  # the root, and so all that is nearer to no other branch
+    "go:0005575": "anatomy",  # cellular component
+    "chebi:50906": "other",  # role: what a chemical does, not what it is
 }
+"""Branches of ontologies that hold things of one type; a term is of the nearest one's, and of what
+its scheme holds if it lies in none."""
 
 EXPERIMENTAL = {"procedure", "other"}
 """Where a branch of the Experimental Factor Ontology holds variables and materials of experiments:

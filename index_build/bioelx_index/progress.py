@@ -1,4 +1,5 @@
-"""Progress of long work: a bar a stage on a terminal, a line a stage elsewhere."""
+"""Progress of long work: a bar a stage on a terminal; elsewhere a line a stage, and a line a minute
+while it lasts."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Advance = Callable[[int], None]
 
+_LINE_SECONDS = 60.0
+_ESTIMATE_SECONDS = 300.0  # of the latest work, from which the time that remains is estimated
+
 
 class Stages:
     """Shows the stages of a job as they come and how long each took."""
@@ -19,8 +23,9 @@ class Stages:
         self.console = console
 
     @contextmanager
-    def stage(self, title: str, total: int | None = None) -> Iterator[Stage]:
-        """Shows one stage; `total` is what its `advance` calls will add up to, if that is known."""
+    def stage(self, title: str, total: int | None = None, done: int = 0) -> Iterator[Stage]:
+        """Shows one stage; `total` is what its `advance` calls will add up to, if that is known,
+        with what was `done` earlier."""
         started = perf_counter()
         columns = (
             TextColumn("  {task.description:<16}"),
@@ -29,12 +34,40 @@ class Stages:
             TimeRemainingColumn(),
         )
         shown = self.console.is_terminal
-        with Progress(*columns, console=self.console, transient=True, disable=not shown) as bar:
-            task = bar.add_task(title, total=total)
-            stage = Stage(lambda done: bar.advance(task, done))
+        with Progress(
+            *columns,
+            console=self.console,
+            transient=True,
+            disable=not shown,
+            speed_estimate_period=_ESTIMATE_SECONDS,
+        ) as bar:
+            task = bar.add_task(title, total=total, completed=done)
+            stage = Stage(
+                (lambda more: bar.advance(task, more)) if shown else self._lines(title, total, done)
+            )
             yield stage
         seconds = perf_counter() - started
         self.console.print(f"  [green]✓[/] {title:<16} {stage.result} [dim]({seconds:.1f} s)[/]")
+
+    def _lines(self, title: str, total: int | None, done: int) -> Advance:
+        """Says once a minute how far a stage is, where there is no bar to watch."""
+        started = said = perf_counter()
+        now_done = done
+
+        def advance(more: int) -> None:
+            nonlocal now_done, said
+            now_done += more
+            now = perf_counter()
+            if now - said < _LINE_SECONDS:
+                return
+            said = now
+            line = f"    {title:<16} {now_done:,}"
+            if total:
+                left = (total - now_done) * (now - started) / max(1, now_done - done) / 60
+                line += f" of {total:,}, some {left:,.0f} minutes left"
+            self.console.print(line)
+
+        return advance
 
 
 class Stage:

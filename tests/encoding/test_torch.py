@@ -1,5 +1,6 @@
 """The encoder on torch, where torch is installed: `make test` installs none."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,31 +10,18 @@ import pytest
 
 from bioelx.encoding import open_encoder
 from bioelx.release.manifest import stamp_files
-from bioelx.settings import shipped
 
-torch = pytest.importorskip("torch", reason="needs the torch extra")
+pytest.importorskip("torch", reason="needs the torch extra")
+
+MakeTorchModel = Callable[[Path, int], Path]
 
 NAMES = ["asthma", "심근경색", "a name that is much longer than the other names beside it", "x"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random BERT with the shipped pieces, as sentence-transformers saves it."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    root = tmp_path_factory.mktemp("torch")
-    base, folder = root / "base", root / "encoder"
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    BertModel(BertConfig(vocab_size=110_000, intermediate_size=64, **shape)).save_pretrained(base)
-    PreTrainedTokenizerFast(
-        tokenizer_file=str(shipped("models/multilingual-e5-small-int8/tokenizer.json")),
-        pad_token="<pad>",
-    ).save_pretrained(base)
-    transformer = Transformer(str(base))
-    SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu").save(str(folder))
+def folder(make_torch_model: MakeTorchModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model with the card of an encoder beside it."""
+    folder = make_torch_model(tmp_path_factory.mktemp("torch"), 32)
     card = {
         "schema": 1,
         "name": "tiny",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,9 +46,10 @@ def release(
         ],
         CONCEPTS_SCHEMA,
     )
+    shared = {"kind": "label", "source": "test", "ambiguous": False}
     names = pa.Table.from_pylist(
         [
-            {"concept_id": c, "text": text, "lang": lang, "kind": "label", "source": "test"}
+            {**shared, "concept_id": c, "text": text, "lang": lang}
             for c, (_, _, of_language) in CONCEPTS.items()
             for lang, texts in of_language.items()
             for text in texts
@@ -58,13 +60,21 @@ def release(
 
 
 @pytest.fixture
-def write_xlbel(tmp_path: Path) -> Callable[..., Path]:
+def write_xlbel(tmp_path: Path, write_xlbel_in: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes XL-BEL v1.0 in the test's own folder."""
+    return partial(write_xlbel_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def write_xlbel_in() -> Callable[..., Path]:
     """Writes XL-BEL v1.0 and returns its folder: the given rows, or one that fits, a language."""
 
     def write(
-        rows: Mapping[str, Sequence[str]], covered: Sequence[tuple[str, int, str, str]] = ()
+        root: Path,
+        rows: Mapping[str, Sequence[str]],
+        covered: Sequence[tuple[str, int, str, str]] = (),
     ) -> Path:
-        folder = tmp_path / "xlbel" / "v1.0"
+        folder = root / "xlbel" / "v1.0"
         folder.mkdir(parents=True, exist_ok=True)
         for language in LANGUAGES:
             lines = rows.get(language, ["C0004096||asthma||<tgt>asthma</tgt>"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bioelx.errors import FileError
 from bioelx.kb import normalise
 from bioelx_eval.datasets import DATASETS, Example
-from bioelx_eval.datasets.xlbel import LANGUAGES, parse_row
+from bioelx_eval.datasets.xlbel import COVERED_HEADER, LANGUAGES, parse_row
 
 XLBEL, XLBEL_V0 = DATASETS["xlbel"], DATASETS["xlbel-v0.0"]
 
@@ -186,7 +186,7 @@ def test_a_cut_file_is_refused_unless_whole_rows_are_left(
 ) -> None:
     content = "".join(f"{row}\n" for row in V0_ROWS).encode()
     cut = content[: data.draw(st.integers(0, len(content) - 1))]
-    if cut.endswith(b"\n") or not cut:
+    if cut.endswith(b"\n"):
         assert read_v0(tmp_path, cut) == read_v0(tmp_path, content)[: cut.count(b"\n")]
     else:
         with pytest.raises(FileError):
@@ -227,6 +227,7 @@ ASTMA = ("fi", 1, "C0004096", "astma")
         ([ASTMA, ("fi", "x", "C0004096", "astma")], "covered-v1.0.tsv:3", "no number"),
         ([("sv", 1, "C0004096", "astma")], "covered-v1.0.tsv:2", "'sv' is not in XL-BEL"),
         ([("fi", 1, "C0004096")], "covered-v1.0.tsv:2", "needs columns"),
+        ([()], "covered-v1.0.tsv:2", "needs columns"),
     ],
 )
 def test_a_list_that_does_not_fit_is_refused(
@@ -239,6 +240,12 @@ def test_a_list_that_does_not_fit_is_refused(
 
 def test_a_list_without_its_header_is_refused(write_xlbel: Callable[..., Path]) -> None:
     folder = write_xlbel({})
-    (folder.parent / "covered-v1.0.tsv").write_text("fi\t1\tC0004096\tasthma\n")
-    with pytest.raises(FileError, match=r"covered-v1\.0\.tsv:1: needs columns language, line"):
-        list(XLBEL.read(folder, LANGUAGES))
+    covered = folder.parent / "covered-v1.0.tsv"
+    for content, message in (
+        ("fi\t1\tC0004096\tasthma\n", "needs columns language, line"),
+        ("\t".join(COVERED_HEADER) + "\n", "lists no row"),
+        ("", "is empty"),
+    ):
+        covered.write_text(content, encoding="utf-8")
+        with pytest.raises(FileError, match=rf"covered-v1\.0\.tsv:1: {message}"):
+            list(XLBEL.read(folder, LANGUAGES))

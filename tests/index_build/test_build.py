@@ -9,16 +9,19 @@ import orjson
 import pytest
 from rich.console import Console
 
-from bioelx.errors import FileError, InstallationError, SourceError
+from bioelx.errors import BioelxError, FileError, InstallationError, SourceError
 from bioelx.linker import Linker
 from bioelx.release import active_release, list_releases, verify_release
 from bioelx.settings import shipped
 from bioelx.types import Query
+from bioelx_index import build as build_module
 from bioelx_index import endpoint
 from bioelx_index.build import BuildSettings, build
 from bioelx_index.progress import Stages
-from bioelx_index.sources import wikidata
 from bioelx_index.sources.config import read_sources
+from bioelx_index.sources.wikidata.folder import read_pull
+from bioelx_index.sources.wikidata.selection import Selection
+from bioelx_index.sources.wikidata.sparql import pull
 
 
 @pytest.fixture
@@ -112,11 +115,56 @@ def test_wikidata_may_come_from_an_endpoint_and_is_pulled_anew(
 ) -> None:
     shipped_slice = build(settings, stages)
     with endpoint.local_endpoint(settings.data / "slice.nt") as url:
+        said.truncate(0)
         pulled = [build(replace(settings, endpoint=url), stages) for _ in range(2)]
-    assert "unchanged since the last build" not in said.getvalue()
+    assert said.getvalue().count("5 items belong") == 2
     for manifest in pulled:
-        assert manifest.sources[0].snapshot.startswith(url)
+        assert manifest.sources[0].snapshot.startswith(f"sparql: {url}, 20")
         assert manifest.files["names.arrow"] == shipped_slice.files["names.arrow"]
+    [kept] = (settings.cache / "pulls").iterdir()
+    assert kept.name.endswith(pulled[-1].id)
+    assert read_pull(kept).sha256 == pulled[-1].sources[0].records
+
+
+def test_a_build_that_was_stopped_does_not_pull_again(
+    settings: BuildSettings, stages: Stages, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with endpoint.local_endpoint(settings.data / "slice.nt") as url, monkeypatch.context() as patch:
+        patch.setattr(build_module, "encode_names", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build(replace(settings, endpoint=url), stages)
+    assert build(replace(settings, endpoint=url), stages).names > 0  # the server is gone
+    assert said.getvalue().count("items belong") == 1
+    with pytest.raises(SourceError, match=url):
+        build(replace(settings, endpoint=url), stages)
+
+
+def test_wikidata_may_come_from_a_finished_pull(
+    settings: BuildSettings, stages: Stages, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pull"
+    with endpoint.local_endpoint(settings.data / "slice.nt") as url:
+        pulled = pull(url, folder, Selection(), user_agent="", stages=stages)
+    first = build(replace(settings, wikidata=folder), stages)
+    stamp = first.sources[0]
+    assert stamp.snapshot == f"sparql: {url}, {pulled.started:%Y-%m-%dT%H:%M:%SZ}"
+    assert (stamp.name, stamp.licence) == ("wikidata", "CC0-1.0")
+    assert first.files["names.arrow"] == build(settings, stages).files["names.arrow"]
+
+    with (folder / "records.parquet").open("ab") as records:
+        records.write(b"x")
+    with pytest.raises(FileError, match=r"records\.parquet: is not what pull\.json says"):
+        build(replace(settings, wikidata=folder), stages)
+    with pytest.raises(FileError, match=r"pull\.json: no such file: not a finished pull"):
+        build(replace(settings, wikidata=tmp_path), stages)
+    (settings.data / "sources.toml").write_text(
+        (settings.data / "sources.toml").read_text().replace('name = "wikidata"', 'name = "other"')
+    )
+    with pytest.raises(BioelxError, match="names no source 'wikidata'"):
+        build(replace(settings, wikidata=folder), stages)
 
 
 def test_the_users_own_umls_joins_the_open_sources(
@@ -140,14 +188,13 @@ def test_the_users_own_umls_joins_the_open_sources(
     assert asthma.concept_id == "wikidata:Q35869"
     assert "umls:C0004096" in asthma.xrefs
     assert {"mesh:D004487", "umls:C0013604"} == {edema.concept_id, *edema.xrefs}
-    with pytest.raises(FileError, match=r"holds none of MRCONSO\.RRF"):
+    with pytest.raises(FileError, match=r"holds no MRCONSO\.RRF"):
         build(replace(settings, umls=tmp_path), stages)
 
 
 def test_a_failed_build_leaves_no_release_and_no_draft(
-    settings: BuildSettings, stages: Stages, monkeypatch: pytest.MonkeyPatch
+    settings: BuildSettings, stages: Stages
 ) -> None:
-    monkeypatch.setattr(wikidata, "_PAUSE_SECONDS", 0.01)
     with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
         build(replace(settings, endpoint="http://127.0.0.1:9/query"), stages)
     assert list(settings.releases.iterdir()) == []
@@ -165,7 +212,7 @@ def test_a_file_that_changed_is_refused(settings: BuildSettings, stages: Stages)
     [
         ("", r"has no \[\[source\]\]"),
         ("[[source]\n", "not TOML"),
-        ('[[source]]\nname = "x"\n', r"number 1 has no 'reader'"),
+        ('[[source]]\nname = "x"\n', r"number 1 \('x'\) has no 'reader'"),
     ],
 )
 def test_a_list_of_sources_that_does_not_fit_says_why(

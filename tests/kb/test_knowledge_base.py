@@ -7,7 +7,7 @@ import pytest
 
 from bioelx.errors import FileError
 from bioelx.kb import KnowledgeBase
-from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA, prepare, write_table
+from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA, map_table, prepare, write_table
 
 CONCEPTS = [
     ("wikidata:Q35869", "asthma", ["disease"], ["mesh:D001249", "umls:C0004096"], "active", None),
@@ -35,7 +35,8 @@ def folder(tmp_path: Path) -> Path:
         [ids, labels, [""] * len(ids), types, xrefs, status, replaced, modified],
         schema=CONCEPTS_SCHEMA,
     )
-    names = pa.table([list(c) for c in zip(*NAMES, strict=True)], schema=NAMES_SCHEMA)
+    rows = [(*name, name[1].casefold() == "mi") for name in NAMES]
+    names = pa.table([list(c) for c in zip(*rows, strict=True)], schema=NAMES_SCHEMA)
     concepts, names = prepare(concepts, names)
     write_table(concepts, tmp_path / "concepts.arrow")
     write_table(names, tmp_path / "names.arrow")
@@ -62,6 +63,25 @@ def test_concepts_are_found_by_id_and_by_xref(kb: KnowledgeBase) -> None:
     assert kb.rows_with_xref("umls:C9999999") == []
 
 
+def test_the_concepts_that_bear_some_ids(kb: KnowledgeBase) -> None:
+    wanted = ["umls:C0027051", "mesh:D001249", "wikidata:Q12152", "mesh:D000001", "umls:C9999999"]
+    found = kb.rows_bearing(wanted)
+    assert {curie: [kb.concept_id(r) for r in rows] for curie, rows in found.items()} == {
+        "umls:C0027051": ["mesh:D002318", "wikidata:Q12152"],
+        "mesh:D001249": ["wikidata:Q35869"],
+        "wikidata:Q12152": ["wikidata:Q12152"],
+    }  # a retired concept bears nothing
+    assert kb.rows_bearing([]) == {}
+
+
+def test_many_are_what_each_is(kb: KnowledgeBase) -> None:
+    rows = [2, 0, 3, 2]
+    assert kb.concepts(rows) == [kb.concept(r) for r in rows]
+    assert kb.labels(rows, ["de"]) == [kb.label(r, ["de"]) for r in rows]
+    assert kb.names(rows) == [kb.name(r) for r in rows]
+    assert kb.concepts([]) == kb.labels([], ["de"]) == kb.names([]) == []
+
+
 def test_a_text_leads_to_all_its_names(kb: KnowledgeBase) -> None:
     text = kb.text_id("mi")
     assert text is not None
@@ -84,6 +104,9 @@ def test_labels_in_the_wanted_language(kb: KnowledgeBase) -> None:
     assert kb.label(infarct, ["de-AT"]) == ("Myokardinfarkt", "de")
     assert kb.label(infarct, ["ko", "en"]) == ("Heart attack", "en")
     assert kb.label(row(kb, "wikidata:Q35869"), ["ko"]) == ("asthma", "en")
+    # A concept without names, or without one that equals its label, has that all the same.
+    assert kb.label(row(kb, "mesh:D000001"), ["en"]) == ("old asthma", "und")
+    assert kb.label(row(kb, "mesh:D002318"), ["ko"]) == ("heart", "und")
 
 
 def test_types_schemes_languages(kb: KnowledgeBase) -> None:
@@ -94,11 +117,11 @@ def test_types_schemes_languages(kb: KnowledgeBase) -> None:
     assert kb.languages == ("de", "en")
 
 
-def test_ids_that_stand_for_one_concept_are_stable(kb: KnowledgeBase) -> None:
-    stable = kb.stable_ids()
-    assert stable["mesh:D001249"] == "wikidata:Q35869"
-    assert stable["wikidata:Q12152"] == "wikidata:Q12152"
-    assert "umls:C0027051" not in stable
+def test_a_release_says_which_names_are_ambiguous(folder: Path) -> None:
+    names = map_table(folder / "names.arrow")
+    flagged = names.filter(names["ambiguous"])
+    assert {text.casefold() for text in flagged["text"].to_pylist()} == {"mi"}
+    assert len(flagged) == 2
 
 
 @pytest.mark.parametrize("name", ["concepts.arrow", "names.arrow"])

@@ -1,6 +1,6 @@
 """Retrieval on a real release: exact names, order, types, and the index beneath."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioelx.errors import FileError, InstallationError
-from bioelx.kb import normalise
+from bioelx.kb import KnowledgeBase, normalise
 from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA
 from bioelx.linker import Linker
 from bioelx.search import install
 from bioelx.search.index import NameIndex
-from bioelx.search.retriever import Hit, Retriever
+from bioelx.search.retriever import Hit, Retriever, pool
 from bioelx.settings import shipped
-from bioelx.types import TYPES, Query
-from bioelx_index.merge import merge
+from bioelx.types import NAME_KINDS, TYPES, Query
+from bioelx_index.merge import merge, read
 from bioelx_index.sources.config import read_sources
 from bioelx_index.sources.registry import READERS
 
@@ -40,7 +40,7 @@ def snapshot_linker(
     wanted = ("mondo", "hpo", "doid_es", "nando", "hpo_translations")
     sources = [s for s in read_sources(shipped("data")) if s.name in wanted]
     records = [(s.name, r) for s in sources for r in READERS[s.reader](s.name, s.files)]
-    merged = merge(records, trust=[s.name for s in sources])
+    merged = merge(read(records, [s.name for s in sources]))
     sample = np.sort(np.random.default_rng(7).permutation(len(merged.names))[:3000])
     release = make_release(
         merged.concepts, merged.names.take(sample), tmp_path_factory.mktemp("releases")
@@ -79,6 +79,42 @@ def test_any_mention_gets_distinct_concepts_best_first(
     assert len({hit.concept_row for hit in hits}) == len(hits) == top_k
     order = [(hit.exact, hit.score) for hit in hits]
     assert order == sorted(order, reverse=True)
+
+
+def by_hand(
+    kb: KnowledgeBase, scored: Mapping[int, float], exact: int | None, language: str
+) -> list[Hit]:
+    """What `pool` promises, one name after the other."""
+    found: dict[int, list[tuple[object, ...]]] = {}
+    for text, score in {**scored, **({} if exact is None else {exact: 1.0})}.items():
+        for row in kb.name_rows(text):
+            name = kb.name(row)
+            foreign = name.lang.split("-")[0] != language
+            order = (text != exact, -score, foreign, NAME_KINDS.index(name.kind), row)
+            found.setdefault(int(kb.name_concept[row]), []).append(order)
+    best = {concept: min(orders) for concept, orders in found.items()}
+    ranked = sorted(best, key=lambda c: (best[c][:-1], -len(kb.names_of(c)), c))
+    return [Hit(c, best[c][-1], -best[c][1], not best[c][0]) for c in ranked]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_pooling_keeps_its_order(tiny_linker: Linker, data: st.DataObject) -> None:
+    kb = tiny_linker.knowledge_base
+    texts = st.integers(0, len(kb.texts) - 1)
+    scores = st.sampled_from([1.0, 0.75, 0.5])  # many are equal
+    scored = data.draw(st.dictionaries(texts, scores, max_size=60))
+    exact = data.draw(st.none() | texts)
+    language = data.draw(st.sampled_from(["en", "de", "ja", ""]))
+    found = pool(
+        kb,
+        np.array([*scored, -1], np.int64),
+        np.array([*scored.values(), 0], np.float32),
+        exact,
+        language,
+        top_k=10,
+    )
+    assert found == by_hand(kb, scored, exact, language)[:10]
 
 
 @pytest.mark.parametrize("wanted", TYPES)
@@ -161,7 +197,14 @@ def test_of_equal_names_that_of_the_better_known_concept_comes_first(
         for i in named
     ]
     names = [
-        {"concept_id": i, "text": text, "lang": lang, "kind": kind, "source": "test"}
+        {
+            "concept_id": i,
+            "text": text,
+            "lang": lang,
+            "kind": kind,
+            "source": "test",
+            "ambiguous": False,
+        }
         for i, of_concept in named.items()
         for text, lang, kind in of_concept
     ]

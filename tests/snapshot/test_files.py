@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ PAPERS = {"README.md", "LICENSES.md", "sources.toml"}
 def test_every_declared_file_is_there_with_its_checksum() -> None:
     declared = read_sources(DATA)
     assert [source.name for source in declared] == [source.name for source in SOURCES]
+    written = tomllib.loads((DATA / "sources.toml").read_text(encoding="utf-8"))["source"]
+    assert all(set(entry["sha256"]) == set(entry["files"]) for entry in written)
 
 
 def test_every_file_is_declared_and_all_weigh_at_most_40_mb() -> None:

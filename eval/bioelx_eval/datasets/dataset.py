@@ -89,7 +89,9 @@ def find_file(*paths: Path) -> Path | None:
     return None
 
 
-def read_lines(path: Path | zipfile.Path, *, open_end: bool = False) -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: Path | zipfile.Path, *, open_end: bool = False, may_be_empty: bool = False
+) -> Iterator[tuple[int, str]]:
     """Streams the lines of a UTF-8 text file, plain or gzipped (`.gz`), numbered from 1.
 
     A byte order mark and either kind of line end are dropped.
@@ -98,8 +100,8 @@ def read_lines(path: Path | zipfile.Path, *, open_end: bool = False) -> Iterator
         open_end: the last line needs no end, for formats that show for themselves where one is cut.
 
     Raises:
-        FileError: the file is missing, cut off (also where its last line has no end), or not
-            UTF-8; the error names the line.
+        FileError: the file is missing, empty, cut off (also where its last line has no end), or
+            not UTF-8; the error names the line.
     """
     number, line = 0, "\n"
     try:
@@ -115,6 +117,8 @@ def read_lines(path: Path | zipfile.Path, *, open_end: bool = False) -> Iterator
         raise FileError(str(path), f"not UTF-8 ({error.reason})", line=number) from None
     except DAMAGE as error:
         raise FileError(str(path), f"damaged or cut off ({error})", line=number + 1) from None
+    if not (number or may_be_empty):
+        raise FileError(str(path), "is empty", line=1)
     if not (open_end or line.endswith("\n")):
         raise FileError(str(path), "the last line has no end: the file is cut off", line=number)
 

@@ -113,7 +113,7 @@ def _read_document(folder: _Node, stem: str, group: str) -> Iterator[Example]:
     path = folder / f"{stem}.ann"
     queries: dict[str, Query] = {}
     gold: dict[str, dict[str, None]] = {}
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, may_be_empty=True):
         if line.startswith("#"):
             continue
         try:

@@ -46,7 +46,7 @@ def read_documents(path: Path) -> Iterator[Document]:
     """Streams the documents of a file, plain or gzipped.
 
     Raises:
-        FileError: the file is missing, malformed or cut off, or holds a document twice.
+        FileError: the file is missing, malformed or cut off, or holds a document twice or none.
     """
     seen: set[str] = set()
     block: list[tuple[int, str]] = []
@@ -62,6 +62,8 @@ def read_documents(path: Path) -> Iterator[Document]:
             block = []
     if block:
         raise FileError(path, "no empty line after the document: cut off", line=block[-1][0])
+    if not seen:
+        raise FileError(path, "holds no document", line=1)
 
 
 def _document(path: Path, block: Sequence[tuple[int, str]]) -> Document:
@@ -76,11 +78,15 @@ def _document(path: Path, block: Sequence[tuple[int, str]]) -> Document:
     if abstract[1] != pmid:
         raise FileError(path, "belongs to another document", line=number + 1)
     annotations = []
+    seen: set[str] = set()
     for number, line in block[2:]:
         columns = line.split("\t")
         try:
             if columns[0] != pmid:
                 raise ValueError("belongs to another document")
+            if line in seen:
+                raise ValueError("stands in the document twice")
+            seen.add(line)
             if len(columns) == 4 and columns[1].isalpha():
                 continue
             annotations.append(_annotation(text, number, columns))

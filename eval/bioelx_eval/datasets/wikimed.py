@@ -60,7 +60,7 @@ def _read(path: Path, groups: Sequence[str]) -> Iterator[Example | Skipped]:
 def _documents(path: Path) -> Iterator[tuple[int, str]]:
     """The JSON of each document with the number of its first line."""
     lines = read_lines(path, open_end=True)
-    number, line = next(lines, (1, ""))
+    number, line = next(lines)
     if line != "[":
         yield number, line
         yield from lines

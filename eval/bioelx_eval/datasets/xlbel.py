@@ -122,6 +122,8 @@ def _read_covered(path: Path) -> dict[str, dict[int, _Covered]]:
         if not (row.isascii() and row.isdecimal()) or int(row) in covered[language]:
             raise FileError(path, f"line {row!r} is no number or stands here twice", line=number)
         covered[language][int(row)] = _Covered(number, gold, mention)
+    if not covered:
+        raise FileError(path, "lists no row", line=1)
     return covered
 
 

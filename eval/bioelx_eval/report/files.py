@@ -1,9 +1,12 @@
-"""`predictions.parquet` and `scores.json`: the same run gives the same bytes."""
+"""`predictions.parquet` and `scores.json`, schema 2: the files of a run, written and read.
+
+The same run gives the same bytes: no times, no paths.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,47 +15,79 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bioelx_eval.harness import Evaluation, Prediction
-from bioelx_eval.metrics import Score, SubsetScores
+from bioelx.errors import FileError
+from bioelx_eval.predictions import PREDICTIONS_SCHEMA
 
-SCHEMA = 1
+SCHEMA = 2
 PREDICTIONS_FILE = "predictions.parquet"
 SCORES_FILE = "scores.json"
-PREDICTIONS_SCHEMA = pa.schema(
-    {
-        "id": pa.string(),
-        "group": pa.string(),
-        "mention": pa.string(),
-        "gold": pa.list_(pa.string()),
-        "covered": pa.bool_(),
-        "reachable": pa.bool_(),
-        "named": pa.bool_(),
-        "rank": pa.int32(),
-        "candidates": pa.list_(
-            pa.struct(
-                {
-                    "part": pa.int32(),
-                    "concept_id": pa.string(),
-                    "label": pa.string(),
-                    "matched": pa.string(),
-                    "matched_lang": pa.string(),
-                    "exact": pa.bool_(),
-                    "score": pa.float32(),
-                    "probability": pa.float32(),
-                }
-            )
-        ),
-    }
-)
+_FINGERPRINT = b"bioelx.run"
+_ROW_GROUP = 8192  # mentions
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one release made of one dataset, as its files hold it."""
+
+    folder: Path
+    scores: dict[str, Any]
+    predictions: pa.Table
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a finished run.
+
+    Raises:
+        FileError: there is none in the folder, a file is damaged or of another schema, or the two
+            do not belong together.
+    """
+    scores, rows = _read_scores(folder / SCORES_FILE)
+    predictions = read_predictions(folder)
+    if rows != len(predictions):
+        raise FileError(
+            folder / SCORES_FILE,
+            f"is over {rows:,} mentions, {PREDICTIONS_FILE} holds {len(predictions):,}: run again",
+        )
+    return Run(folder, scores, predictions)
+
+
+def read_predictions(folder: Path) -> pa.Table:
+    """Reads the predictions of a run.
+
+    Raises:
+        FileError: the file is missing, damaged or of another schema.
+    """
+    path = folder / PREDICTIONS_FILE
+    try:
+        predictions = pq.read_table(path)
+    except FileNotFoundError:
+        raise FileError(path, "no such file: not the folder of a run") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise FileError(path, f"not a whole Parquet file ({error})") from None
+    predictions = predictions.replace_schema_metadata(None)
+    if not predictions.schema.equals(PREDICTIONS_SCHEMA):
+        raise FileError(path, f"not predictions of schema {SCHEMA}: run again")
+    return predictions
+
+
+def has_predictions(folder: Path, fingerprint: str) -> bool:
+    """Whether the folder holds all predictions of the run with this fingerprint."""
+    try:
+        metadata = pq.read_metadata(folder / PREDICTIONS_FILE).metadata or {}
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return metadata.get(_FINGERPRINT) == fingerprint.encode()
 
 
 class PredictionsFile:
     """Writes `predictions.parquet` in a folder; it appears when it is whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fingerprint: str) -> None:
         self._path = folder / PREDICTIONS_FILE
         self._draft = self._path.with_suffix(".part")
-        self._writer = pq.ParquetWriter(self._draft, PREDICTIONS_SCHEMA)
+        schema = PREDICTIONS_SCHEMA.with_metadata({_FINGERPRINT: fingerprint})
+        self._writer = pq.ParquetWriter(self._draft, schema)
+        self._waiting: list[pa.Table] = []
 
     def __enter__(self) -> PredictionsFile:
         return self
@@ -63,69 +98,43 @@ class PredictionsFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self._write()
         self._writer.close()
         if kind is None:
             self._draft.replace(self._path)
         else:
             self._draft.unlink()
 
-    def add(self, predictions: Sequence[Prediction]) -> None:
+    def add(self, predictions: pa.Table) -> None:
         """Appends a batch."""
-        rows = [_prediction_row(prediction) for prediction in predictions]
-        self._writer.write_table(pa.Table.from_pylist(rows, PREDICTIONS_SCHEMA))
+        self._waiting.append(predictions)
+        if sum(map(len, self._waiting)) >= _ROW_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks())
+        self._waiting = []
 
 
-def write_scores(evaluation: Evaluation, folder: Path) -> None:
-    """Writes `scores.json`: no times and no paths, so that equal runs give equal files."""
-    names = [str(metric) for metric in evaluation.metrics]
-    content = {
-        "schema": SCHEMA,
-        "dataset": evaluation.dataset.name,
-        "knowledge_base": asdict(evaluation.coverage),
-        "options": {"top_k": evaluation.options.top_k, "rerank": evaluation.options.rerank},
-        "skipped": dict(sorted(evaluation.skipped.items())),
-        "scores": {each.subset.key: _subset(each, names) for each in evaluation.scores},
-    }
+def write_scores(content: Mapping[str, Any], folder: Path) -> None:
+    """Writes `scores.json`; it appears when it is whole."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (folder / SCORES_FILE).write_bytes(orjson.dumps(content, option=options))
+    draft = folder / f"{SCORES_FILE}.part"
+    draft.write_bytes(orjson.dumps({"schema": SCHEMA, **content}, option=options))
+    draft.replace(folder / SCORES_FILE)
 
 
-def _subset(scores: SubsetScores, names: Sequence[str]) -> dict[str, Any]:
-    return {
-        "macro": _score(scores.macro, names),
-        "micro": _score(scores.micro, names),
-        "groups": {group: _score(each, names) for group, each in scores.groups.items()},
-    }
-
-
-def _score(score: Score, names: Sequence[str]) -> dict[str, Any]:
-    values = [None if value is None else round(value, 6) for value in score.values]
-    return {
-        "rows": score.rows,
-        "reachable": score.reachable,
-        **dict(zip(names, values, strict=True)),
-    }
-
-
-def _prediction_row(prediction: Prediction) -> dict[str, Any]:
-    example = prediction.example
-    return {
-        "id": example.id,
-        "mention": example.query.mention,
-        "gold": example.gold,
-        **asdict(prediction.outcome),
-        "candidates": [
-            {
-                "part": part,
-                "concept_id": candidate.concept.concept_id,
-                "label": candidate.label,
-                "matched": candidate.matched.text,
-                "matched_lang": candidate.matched.lang,
-                "exact": candidate.exact,
-                "score": candidate.retrieval_score,
-                "probability": candidate.probability,
-            }
-            for part, candidates in enumerate(prediction.candidates)
-            for candidate in candidates
-        ],
-    }
+def _read_scores(path: Path) -> tuple[dict[str, Any], int]:
+    """The scores, and over how many mentions they are."""
+    try:
+        scores = orjson.loads(path.read_bytes())
+        if scores["schema"] != SCHEMA:
+            raise FileError(path, f"schema {scores['schema']}, this version reads {SCHEMA}")
+        groups = scores["scores"]["all"]["groups"]
+        return scores, sum(group["rows"] for group in groups.values())
+    except FileNotFoundError:
+        raise FileError(path, "no such file: not the folder of a finished run") from None
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise FileError(path, f"not the scores of a run ({error!r})") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_
@@ -13,7 +13,6 @@ import numpy as np
 from bioelx_index.kinds import SCHEMES, kinds_of_thing, type_mask
 from bioelx_index.merge.arrays import Ints
 from bioelx_index.merge.columns import Columns, Nodes
-from bioelx_index.merge.report import Report
 from bioelx_index.merge.schemes import LIMITS
 
 TOO_MANY = "too many ids of"
@@ -24,9 +23,13 @@ _NONE: Mapping[int, int] = {}
 class Clusters:
     """What was joined so far. A cluster is known by its *root*, the first of its nodes."""
 
-    def __init__(self, columns: Columns, report: Report) -> None:
+    def __init__(self, columns: Columns) -> None:
         nodes = columns.nodes
-        self._nodes, self._report = nodes, report
+        self._nodes = nodes
+        self.joined: dict[str, array[int]] = defaultdict(lambda: array("i"))
+        """By evidence, the nodes of each join, one after the other."""
+        self.refused: dict[str, array[int]] = defaultdict(lambda: array("i"))
+        """By reason, those of each join that was refused."""
         self._parent = array("i", range(len(nodes)))
         self._size = array("i", [1]) * len(nodes)
         self._kinds = array("H", _kinds(nodes).tolist())
@@ -63,16 +66,16 @@ class Clusters:
         """Whether nothing was joined to the node."""
         return self._size[root] == 1
 
-    def join(self, one: int, other: int, evidence: str, *, despite: int = -1) -> str:
-        """Joins the clusters of two nodes, or notes and returns why not; ids of the scheme
-        `despite` do not stand in the way."""
+    def join(self, one: int, other: int, evidence: str, *, despite: int = -1) -> None:
+        """Joins the clusters of two nodes, or notes why not; ids of the scheme `despite` do not
+        stand in the way."""
         a, b = sorted((self.root(one), self.root(other)))
         if a == b:
-            return ""
+            return
         if obstacle := self._obstacle(a, b, despite):
-            self._report.conflicts.append((self._nodes.id(one), self._nodes.id(other), obstacle))
-            return obstacle
-        self._report.joins[evidence] += 1
+            self.refused[obstacle].extend((one, other))
+            return
+        self.joined[evidence].extend((one, other))
         held = Counter(self._ids(a))
         held.update(self._ids(b))
         self._held.pop(b, None)
@@ -81,7 +84,6 @@ class Clusters:
         self._size[a] += self._size[b]
         self._kinds[a] |= self._kinds[b]
         self._weight[a] += self._weight[b]
-        return ""
 
     def alike(self, roots: Sequence[int], *, all_known: bool, despite: int = -1) -> bool:
         """Whether nothing tells the clusters apart: they are one kind of thing (known of each, or

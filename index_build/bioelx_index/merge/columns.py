@@ -6,7 +6,7 @@ the records came no longer shows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bioelx_index.merge.arrays import Bools, Ints, numbered, places, sorted_distinct
+from bioelx_index.merge.hygiene import Hygiene
 from bioelx_index.merge.names import Names, Words, clean
 from bioelx_index.merge.reading import Said
 from bioelx_index.merge.report import Report
@@ -82,7 +83,7 @@ class Columns:
         return (self.names.kind == 0) & (self.names.lang == self.words.lang("en"))
 
 
-def number(said: Said, sources: Sequence[str], report: Report) -> Columns:
+def number(said: Said, rules: Hygiene, verbatim: Collection[str], report: Report) -> Columns:
     """Numbers everything, leaves out names that break a rule (the report says which), and lets
     retired ids speak for those that replaced them."""
     heirs = {gone: said.current(gone) for gone in said.retired}
@@ -91,7 +92,7 @@ def number(said: Said, sources: Sequence[str], report: Report) -> Columns:
     ids = sorted_distinct(pa.chunked_array([*concept.chunks, *target.chunks, replacing]))
     stands = _standing(ids, heirs)
     node, trust = stands[places(concept, ids)], said.records["trust"].to_numpy()
-    names, words = clean(said.names, node, trust, sources, report)
+    names, words = clean(said.names, node, trust, rules, said.sources, verbatim, report)
     return Columns(
         nodes=_nodes(ids, node, trust, said.records["types"].to_numpy()),
         names=names,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,43 +16,59 @@ from bioelx.types import NAME_KINDS, Status
 from bioelx_index.kinds import SCHEMES, type_mask, types_in
 from bioelx_index.merge.arrays import Ints, first_of_each, numbered, places, tally
 from bioelx_index.merge.columns import Columns, Nodes
-from bioelx_index.merge.hygiene import REPEATED
+from bioelx_index.merge.hygiene import KEPT, REPEATED, Hygiene
+from bioelx_index.merge.identity import Previous
 from bioelx_index.merge.reading import Said
-from bioelx_index.merge.report import KEPT, Report
+from bioelx_index.merge.report import Report
 
 _OTHER = np.uint16(type_mask(["other"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Concepts:
+    """The active concepts: their ids, sorted, and of each node the place of its concept among
+    them, or -1."""
+
+    ids: pa.StringArray
+    row: Ints
+
+    @classmethod
+    def of(cls, by_root: Mapping[int, str], roots: Ints) -> Concepts:
+        in_order = sorted(by_root, key=by_root.__getitem__)
+        place = np.full(len(roots), -1, np.int32)
+        place[in_order] = np.arange(len(in_order))
+        return cls(pa.array([by_root[root] for root in in_order], pa.string()), place[roots])
+
+
 def names_table(
-    columns: Columns, row: Ints, ids: pa.StringArray, sources: Sequence[str], report: Report
+    columns: Columns, concepts: Concepts, sources: Sequence[str], rules: Hygiene, report: Report
 ) -> tuple[pa.Table, list[str]]:
     """The best of the equal names of each concept, and each concept's label; the fate of every
-    name goes into the report.
-
-    Args:
-        row: of each node, the place of its concept in `ids`, which are sorted; or -1.
-    """
-    names, words = columns.names, columns.words
+    name, and which are ambiguous, goes into the report."""
+    names, words, row = columns.names, columns.words, concepts.row
     order = np.lexsort(
         (names.text, names.trust, names.kind, names.key, names.lang, row[names.node])
     )
     names = names[order]
     best = first_of_each(row[names.node], names.lang, names.key)
-    fate = np.zeros(len(names), np.int32)
-    fate[best] = 1
+    kept = np.zeros(len(names), np.int32)
+    kept[best] = 1
     report.fates += tally(
-        (names.trust, sources), (names.lang, words.langs), (fate, [REPEATED, KEPT])
+        (names.trust, sources), (names.lang, words.langs), (kept, [REPEATED, KEPT])
     )
     names = names[best]
     names = names[np.lexsort((names.text, names.trust, names.kind, names.lang, row[names.node]))]
     owner = row[names.node]
+    shared = _concepts_of_keys(names.key, owner, len(words.keys))
+    report.ambiguous = _most_shared(shared, rules.ambiguous_above, words.keys)
     table = pa.table(
         [
-            ids.take(pa.array(owner)),
+            concepts.ids.take(pa.array(owner)),
             words.texts.take(pa.array(names.text)),
             pa.array(words.langs, pa.string()).take(pa.array(names.lang)),
             pa.array(NAME_KINDS, pa.string()).take(pa.array(names.kind)),
             pa.array(sources, pa.string()).take(pa.array(names.trust)),
+            pa.array(shared[names.key] > rules.ambiguous_above),
         ],
         schema=NAMES_SCHEMA,
     )
@@ -60,15 +78,29 @@ def names_table(
     return table, words.texts.take(pa.array(labels)).to_pylist()
 
 
+def _concepts_of_keys(key: Ints, owner: Ints, count: int) -> npt.NDArray[np.int64]:
+    """How many concepts share each normal form, in whatever languages; [keys]."""
+    order = np.lexsort((owner, key))
+    distinct = order[first_of_each(key[order], owner[order])]
+    return np.bincount(key[distinct], minlength=count)
+
+
+def _most_shared(shared: npt.NDArray[np.int64], limit: int, keys: pa.StringArray) -> dict[str, int]:
+    """The normal forms that more concepts than `limit` share, with how many."""
+    found = np.flatnonzero(shared > limit)
+    found = found[np.lexsort((found, -shared[found]))]
+    return dict(zip(keys.take(pa.array(found)).to_pylist(), shared[found].tolist(), strict=True))
+
+
 def concepts_table(
-    columns: Columns, row: Ints, ids: pa.StringArray, labels: list[str], held: tuple[Ints, Ints]
+    columns: Columns, concepts: Concepts, labels: list[str], held: tuple[Ints, Ints]
 ) -> pa.Table:
     """The active concepts.
 
     Args:
-        row, ids: as in `names_table`.
-        held: pairs of a root and a node that its cluster holds, sorted.
+        held: pairs of a root and a node that its cluster holds.
     """
+    ids, row = concepts.ids, concepts.row
     owner, xref = row[held[0]], held[1]
     owner, xref = owner[owner >= 0], xref[owner >= 0]
     other = xref != places(ids, columns.nodes.ids)[owner]
@@ -104,9 +136,11 @@ def _descriptions(columns: Columns, row: Ints, count: int) -> pa.Array:
 
 def _modified(columns: Columns, row: Ints, count: int) -> pa.Array:
     """When each concept was last changed, or null."""
-    latest = _by_row(columns.modified, row).group_by("row").aggregate([("time", "max")])
-    rows = latest["row"].combine_chunks()
-    return latest["time_max"].combine_chunks().take(pc.index_in(pa.array(np.arange(count)), rows))
+    said = _by_row(columns.modified, row)
+    latest = np.full(count, np.iinfo(np.int64).min, np.int64)
+    np.maximum.at(latest, said["row"].to_numpy(), said["time"].cast(pa.int64()).to_numpy())
+    seconds = pa.array(latest, mask=latest == np.iinfo(np.int64).min)
+    return seconds.cast(pa.timestamp("s", tz="UTC"))
 
 
 def _by_row(table: pa.Table, row: Ints) -> pa.Table:
@@ -134,34 +168,48 @@ def _implied(schemes: Sequence[str]) -> npt.NDArray[np.uint16]:
 
 
 def retired_table(
-    said: Said,
-    gone: dict[str, str | None],
-    nodes: Nodes,
-    row: Ints,
-    ids: pa.StringArray,
-    labels: Sequence[str],
+    gone: Mapping[str, str | None], said: Said, previous: Previous, active: pa.Table
 ) -> pa.Table:
-    """Concepts that are no more, by the word of the sources or of `assign_ids`, with the active
-    concept that replaces each."""
-    heirs = {old: heir for old in said.retired if (heir := said.current(old))}
-    at = row[places(pa.array(heirs.values(), pa.string()), nodes.ids)]
-    replaced = dict(zip(heirs, ids.take(pa.array(at, mask=at < 0)).to_pylist(), strict=True))
-    found = gone | {old: replaced.get(old) for old in said.retired}
-    label_of = dict(zip(ids.to_pylist(), labels, strict=True))
-    rows = []
-    for concept_id, replaced_by in found.items():
-        if concept_id not in label_of:
-            own = said.retired.get(concept_id)
-            of_heir = label_of[replaced_by] if replaced_by else ""
-            rows.append(
-                {
-                    "concept_id": concept_id,
-                    "label": own.label if own and own.label else of_heir or concept_id,
-                    "description": "",
-                    "types": [],
-                    "xrefs": [],
-                    "status": Status.RETIRED.value,
-                    "replaced_by": replaced_by,
-                }
-            )
+    """Concepts that are no more, with the active concept that stands for each."""
+    heirs = active.filter(pc.is_in(active["concept_id"], pa.array(gone.values(), pa.string())))
+    labels = dict(zip(*(heirs[name].to_pylist() for name in ("concept_id", "label")), strict=True))
+
+    def label(concept_id: str, replaced_by: str | None) -> str:
+        own = said.retired.get(concept_id)
+        last = own.label if own else ""
+        return last or previous.labels.get(concept_id) or labels.get(replaced_by or "", concept_id)
+
+    rows: list[dict[str, object]] = [
+        {
+            "concept_id": concept_id,
+            "label": label(concept_id, replaced_by),
+            "description": "",
+            "types": [],
+            "xrefs": [],
+            "status": Status.RETIRED.value,
+            "replaced_by": replaced_by,
+        }
+        for concept_id, replaced_by in gone.items()
+    ]
     return pa.Table.from_pylist(rows, CONCEPTS_SCHEMA)
+
+
+def sole_holders(concepts: pa.Table, wanted: Iterable[str]) -> dict[str, str]:
+    """Of those CURIEs that one active concept alone holds as xref, that concept."""
+    lists = concepts["xrefs"].combine_chunks()
+    held = pc.is_in(lists.flatten(), value_set=pa.array(wanted, pa.string()))
+    owners = concepts["concept_id"].take(pc.list_parent_indices(lists).filter(held)).to_pylist()
+    found: dict[str, str] = {}
+    shared = set()
+    for xref, owner in zip(lists.flatten().filter(held).to_pylist(), owners, strict=True):
+        if found.setdefault(xref, owner) != owner:
+            shared.add(xref)
+    return {xref: owner for xref, owner in found.items() if xref not in shared}
+
+
+def ids_by_scheme(active: pa.Table) -> Counter[str]:
+    """How many distinct ids of each scheme the concepts hold, their own included."""
+    xrefs = active["xrefs"].combine_chunks().flatten()
+    held = pa.chunked_array([*active["concept_id"].chunks, xrefs])
+    prefixes = pc.replace_substring_regex(pc.unique(held), ":.*", "")
+    return Counter({row["values"]: row["counts"] for row in pc.value_counts(prefixes).to_pylist()})

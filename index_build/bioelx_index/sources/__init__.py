@@ -6,16 +6,10 @@ file xrefs only), several times and in any order: `bioelx_index.merge` puts the 
 
 from __future__ import annotations
 
-import json
-import lzma
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import IO, Any
 
-from bioelx.errors import FileError
 from bioelx.types import Name, Status
 
 
@@ -37,38 +31,6 @@ class SourceConcept:
     status: Status = Status.ACTIVE
     replaced_by: str | None = None
     modified: datetime | None = None
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    """Opens a plain or .xz text file as UTF-8.
-
-    Raises:
-        FileError: the file is missing, its compression is broken, or it is not UTF-8.
-    """
-    try:
-        opener = lzma.open if path.suffix == ".xz" else open
-        with opener(path, "rt", encoding="utf-8", newline="") as stream:
-            yield stream
-    except FileNotFoundError:
-        raise FileError(path, "no such file") from None
-    except (EOFError, lzma.LZMAError) as error:
-        raise FileError(path, f"not a whole .xz file ({error})") from None
-    except UnicodeDecodeError as error:
-        raise FileError(path, f"not UTF-8 ({error.reason} at byte {error.start})") from None
-
-
-def read_json(path: Path) -> Any:
-    """The document that a plain or .xz JSON file holds.
-
-    Raises:
-        FileError: not JSON (with the line), or as `open_text`.
-    """
-    with open_text(path) as stream:
-        try:
-            return json.load(stream)
-        except json.JSONDecodeError as error:
-            raise FileError(path, f"not JSON: {error.msg}", line=error.lineno) from None
 
 
 def branch_types(

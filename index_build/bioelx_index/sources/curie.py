@@ -24,6 +24,7 @@ _SCHEMES: dict[str, tuple[str, str]] = {
     "snomedct": (r"\d{6,18}", "sctid snomedct_us snomed_ct snomed"),
     "icd10": (r"[A-Z]\d[\dA-Z](\.[\dA-Z]+)?", "icd-10 icd10who"),
     "icd10cm": (r"[A-Z]\d[\dA-Z](\.[\dA-Z]+)?", ""),
+    "icd11": (r"\d+", "icd-11 icd11.foundation"),
     "icd9": (r"[EV]?\d{2,3}(\.\d+)?", "icd-9"),
     "icd9cm": (r"[EV]?\d{2,3}(\.\d+)?", ""),
     "gard": (r"\d+", ""),
@@ -54,15 +55,24 @@ _IRIS = (
     ("http://linkedlifedata.com/resource/umls/id/", "umls"),
     ("http://www.ebi.ac.uk/efo/EFO_", "efo"),
 )
-_OBO = re.compile(r"http://purl\.obolibrary\.org/obo/([A-Za-z]+)_(\w+)")
+# IRIs of which one part names the scheme and the other the id.
+_PATTERNS = (
+    re.compile(r"http://purl\.obolibrary\.org/obo/([A-Za-z]+)_(\w+)"),
+    re.compile(r"https?://(?:identifiers\.org|bioregistry\.io)/([\w.]+)[/:](.+)"),
+)
 # UMLS releases name their vocabularies with a date: SNOMEDCT_US_2023_03_01.
 _DATED = re.compile(r"_\d{4}_\d{2}_\d{2}$")
+
+
+def scheme_named(spelling: str) -> str | None:
+    """The prefix of the scheme that some source spells so (`mesh` for `MSH`), or None."""
+    return _PREFIX.get(_DATED.sub("", spelling.strip().lower()))
 
 
 def curie(scheme: str, local: str) -> str | None:
     """The CURIE of a local id in a scheme as some source spells them, or None if the scheme is
     not one that the project knows or the id does not have its scheme's form."""
-    prefix = _PREFIX.get(_DATED.sub("", scheme.strip().lower()))
+    prefix = scheme_named(scheme)
     if prefix is None:
         return None
     local = local.strip()
@@ -78,8 +88,9 @@ def parse(text: str) -> str | None:
     for base, prefix in _IRIS:
         if text.startswith(base):
             return curie(prefix, text[len(base) :])
-    if match := _OBO.fullmatch(text):
-        return curie(match[1], match[2])
+    for pattern in _PATTERNS:
+        if match := pattern.fullmatch(text):
+            return curie(match[1], match[2])
     scheme, colon, local = text.partition(":")
     return curie(scheme, local) if colon else None
 
@@ -87,3 +98,8 @@ def parse(text: str) -> str | None:
 def scheme_of(identifier: str) -> str:
     """`mondo` for `mondo:0005068`."""
     return identifier.partition(":")[0]
+
+
+def last_part(name: str) -> str:
+    """`exactMatch` for `skos:exactMatch` or the IRI that it stands for."""
+    return re.split(r"[#/:]", name)[-1]

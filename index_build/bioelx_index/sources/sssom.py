@@ -13,13 +13,15 @@ from bioelx_index.sources.tables import headed_rows
 
 _COLUMNS = ("subject_id", "predicate_id", "object_id")
 _EXACT = "skos:exactMatch"
+_DENIED = "Not"
 # What Mondo publishes as its cross-references: one object a subject and one subject an object.
 _OWN_EXACT = {_EXACT, "oboInOwl:hasDbXref"}
 
 
 def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
     """Reads mappings between schemes that the project knows: exact matches are equivalent, the
-    rest related. Labels are left out: they are other sources' to give.
+    rest related. What a mapping denies (``predicate_modifier`` Not) is passed over, and labels are
+    left out: they are other sources' to give.
 
     Raises:
         FileError: a missing column or a malformed row.
@@ -27,7 +29,7 @@ def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
     for path in files:
         for _, row in headed_rows(path, _COLUMNS):
             subject, other = parse(row["subject_id"]), parse(row["object_id"])
-            if subject and other:
+            if subject and other and row.get("predicate_modifier") != _DENIED:
                 exact = row["predicate_id"] == _EXACT
                 yield SourceConcept(
                     subject,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bioelx.errors import FileError
-from bioelx_index.sources import open_text
+from bioelx_index.sources.files import read_lines
 
 
 def headed_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -15,7 +15,7 @@ def headed_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict
 
     Raises:
         FileError: a required column is missing, a row has more cells than the header, or as
-            `open_text`.
+            `read_lines`.
     """
     header: list[str] | None = None
     for number, cells in _lines(path):
@@ -36,7 +36,7 @@ def plain_rows(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number, cells) of a TSV without a header.
 
     Raises:
-        FileError: a row does not have `columns` cells, or as `open_text`.
+        FileError: a row does not have `columns` cells, or as `read_lines`.
     """
     for number, cells in _lines(path):
         if len(cells) != columns:
@@ -45,10 +45,9 @@ def plain_rows(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with open_text(path) as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip() and not line.startswith("#"):
-                yield number, [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
+    for number, line in read_lines(path):
+        if line.strip() and not line.startswith("#"):
+            yield number, [_unquoted(cell) for cell in line.split("\t")]
 
 
 def _unquoted(cell: str) -> str:
