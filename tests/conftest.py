@@ -94,7 +94,7 @@ def tiny_tables() -> tuple[pa.Table, pa.Table]:
     ]
     retired = {"concept_id": RETIRED, "label": "grippe", "status": "retired"}
     concepts.append({**concepts[0], **retired, "xrefs": [], "replaced_by": "wikidata:Q2840"})
-    names = list(_rows("names.tsv"))
+    names = [{**row, "ambiguous": False} for row in _rows("names.tsv")]
     return (
         pa.Table.from_pylist(concepts, CONCEPTS_SCHEMA),
         pa.Table.from_pylist(names, NAMES_SCHEMA),

@@ -122,17 +122,6 @@ class KnowledgeBase:
             at += 1
         return sorted(found)
 
-    def stable_ids(self) -> dict[str, str]:
-        """Every CURIE that stands for one active concept only -> that concept's id."""
-        ids = self._concept_ids.to_pylist()
-        owners = pc.list_parent_indices(self._xrefs).to_pylist()
-        stable: dict[str, str] = {}
-        shared = set()
-        for xref, owner in zip(self._xrefs.flatten().to_pylist(), owners, strict=True):
-            if stable.setdefault(xref, ids[owner]) != ids[owner]:
-                shared.add(xref)
-        return {c: i for c, i in stable.items() if c not in shared} | {i: i for i in ids}
-
     def rows_bearing(self, curies: Collection[str]) -> dict[str, list[int]]:
         """The rows of the active concepts that have each of `curies` for id or among their xrefs,
         in order of their ids; without the CURIEs that none has. One look at the whole table.

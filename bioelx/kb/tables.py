@@ -43,6 +43,8 @@ NAMES_SCHEMA = pa.schema(
         pa.field("lang", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+        # Shared by so many concepts that it tells none of them: kept, but nothing to train on.
+        pa.field("ambiguous", pa.bool_(), nullable=False),
     ]
 )
 _CODES = pa.int32()

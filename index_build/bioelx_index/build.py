@@ -32,16 +32,19 @@ from bioelx.release import (
     activate,
     active_release,
 )
-from bioelx.release.manifest import utc_now
+from bioelx.release.manifest import read_manifest, utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import EXACT_FACTORY, NameIndex
 from bioelx_index.calibrate import fit_confidence
-from bioelx_index.merge import merge
-from bioelx_index.progress import Advance, Stages
+from bioelx_index.merge import VERSION, Hygiene, Previous, merge, read
+from bioelx_index.merge.hygiene import read_hygiene
+from bioelx_index.merge.page import PAGE_FILE, summary, write_report
+from bioelx_index.progress import Stages
 from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
 from bioelx_index.recall import recall_at
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.config import (
+    CONFIG_FILE,
     WIKIDATA,
     SourceConfig,
     dictionary_source,
@@ -126,35 +129,48 @@ def _merged_tables(
     sources: list[SourceConfig], settings: BuildSettings, parent: str | None, stages: Stages
 ) -> tuple[pa.Table, pa.Table]:
     """Reads and merges all sources, unless the same files were merged before."""
-    previous = _previous_ids(settings.releases, parent)
-    recipe = [*(asdict(source.stamp()) for source in sources), _digest(previous)]
+    rules = _rules(settings)
+    recipe = [
+        VERSION,
+        rules.model_dump(),
+        *(asdict(source.stamp()) for source in sources),
+        _ids_of(settings.releases, parent),
+    ]
     kept = settings.cache / "merged" / _digest(recipe)
     if (kept / NAMES_FILE).exists():
         with stages.stage("merge") as stage:
             tables = pq.read_table(kept / CONCEPTS_FILE), pq.read_table(kept / NAMES_FILE)
-            stage.result = "unchanged since the last build"
+            stage.result = f"unchanged since the last build; see {kept / PAGE_FILE}"
         return tables
-    records = [
-        (source.name, record)
-        for source in sources
-        for record in _read_source(source, settings, stages)
-    ]
+    said = read(_records(sources, settings, stages), [source.name for source in sources])
     with stages.stage("merge") as stage:
         merged = merge(
-            records,
-            trust=[source.name for source in sources],
-            previous=previous,
+            said,
+            rules=rules,
             verbatim=[source.name for source in sources if source.reader in VERBATIM],
+            previous=Previous.read(settings.releases / parent) if parent else None,
         )
         stage.result = f"{len(merged.concepts):,} concepts, {len(merged.names):,} names"
     kept.mkdir(parents=True, exist_ok=True)
+    stages.console.print(summary(merged.report))
+    write_report(merged.report, kept)
+    stages.console.print(f"  What came in and what became of it: {kept / PAGE_FILE}")
     pq.write_table(merged.concepts, kept / CONCEPTS_FILE)
     pq.write_table(merged.names, kept / "unfinished")
-    (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that both are whole
+    (kept / "unfinished").rename(kept / NAMES_FILE)  # last: its presence says that all are whole
     for source in sources:
         if source.reader == WIKIDATA:
             forget_slice(source, settings.cache)
     return merged.concepts, merged.names
+
+
+def _rules(settings: BuildSettings) -> Hygiene:
+    return Hygiene() if settings.dictionary else read_hygiene(settings.data / CONFIG_FILE)
+
+
+def _ids_of(releases: Path, parent: str | None) -> str:
+    """A digest of all that a merge takes from the parent release: its concepts."""
+    return read_manifest(releases / parent).files[CONCEPTS_FILE].sha256 if parent else ""
 
 
 def _sources(settings: BuildSettings, stages: Stages) -> list[SourceConfig]:
@@ -189,31 +205,22 @@ def _with_pulled_wikidata(
     return [pulled_source(each, folder) if each.name == WIKIDATA else each for each in sources]
 
 
-def _read_source(
-    source: SourceConfig, settings: BuildSettings, stages: Stages
-) -> list[SourceConcept]:
-    if source.reader == WIKIDATA:
-        folder = pull_slice(source, settings.cache, stages=stages)
-        source = replace(source, reader="pulled", files=(folder / RECORDS_FILE,))
-    with stages.stage(source.name) as stage:
-        records = source.records()
-        read = list(_counted(records, stage.advance))
-        names = sum(len(record.names) for record in read)
-        stage.result = f"{len(read):,} records, {names:,} names"
-    return read
-
-
-def _counted(records: Iterator[SourceConcept], advance: Advance) -> Iterator[SourceConcept]:
-    for record in records:
-        advance(1)
-        yield record
-
-
-def _previous_ids(releases: Path, parent: str | None) -> dict[str, str]:
-    """CURIE -> concept id of the parent release, so that ids stay what they were."""
-    if parent is None:
-        return {}
-    return KnowledgeBase.open(releases / parent).stable_ids()
+def _records(
+    sources: list[SourceConfig], settings: BuildSettings, stages: Stages
+) -> Iterator[tuple[str, SourceConcept]]:
+    """All records of all sources, each source a stage; none is held."""
+    for source in sources:
+        if source.reader == WIKIDATA:
+            folder = pull_slice(source, settings.cache, stages=stages)
+            source = replace(source, reader="pulled", files=(folder / RECORDS_FILE,))
+        records = names = 0
+        with stages.stage(source.name) as stage:
+            for record in source.records():
+                yield source.name, record
+                stage.advance(1)
+                records += 1
+                names += len(record.names)
+            stage.result = f"{records:,} records, {names:,} names"
 
 
 def _selected(

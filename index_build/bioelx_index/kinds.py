@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from bioelx.types import TYPES
 
@@ -119,29 +120,40 @@ UMLS_SEMANTIC_TYPES: dict[str, str] = {
 }
 """Semantic types of the UMLS by their TUI, after its semantic groups; all else is `other`."""
 
-_FAMILIES = {
-    "disease": "condition",
-    "phenotype": "condition",
-    "chemical": "molecule",
-    "gene": "molecule",
-    "anatomy": "anatomy",
-    "organism": "organism",
-    "procedure": "procedure",
-    "device": "device",
-}
+_KINDS_OF_THING = (
+    ("disease", "phenotype"),
+    ("chemical", "gene"),
+    ("anatomy",),
+    ("organism",),
+    ("procedure",),
+    ("device",),
+)
 
 
-def families(types: Iterable[str]) -> frozenset[str]:
-    """The kinds of thing that the types stand for, where no thing is of two kinds: what is a
-    disease to one source may be a phenotype to another, but never a chemical. `process` and
-    `other` say nothing."""
-    return frozenset(_FAMILIES[name] for name in types if name in _FAMILIES)
+def type_mask(types: Iterable[str]) -> int:
+    """Types as bits: bit i stands for ``TYPES[i]``."""
+    return sum(1 << TYPES.index(name) for name in set(types))
+
+
+@cache
+def types_in(mask: int) -> tuple[str, ...]:
+    """The types whose bits are set, in the order of the closed list; `other` only if it is all
+    that is known."""
+    found = tuple(name for place, name in enumerate(TYPES) if mask >> place & 1)
+    return found if len(found) == 1 else tuple(name for name in found if name != "other")
+
+
+@cache
+def kinds_of_thing(mask: int) -> int:
+    """The kinds of thing, as bits, that the types in `mask` stand for. No thing is of two kinds:
+    what is a disease to one source may be a phenotype to another, but never a chemical. `process`
+    and `other` say nothing."""
+    return sum(1 << place for place, types in enumerate(_KINDS_OF_THING) if mask & type_mask(types))
 
 
 def ordered(types: Iterable[str]) -> tuple[str, ...]:
     """Distinct types in the order of the closed list; `other` only if it is all that is known."""
-    found = set(types)
-    return tuple(name for name in TYPES if name in found and (name != "other" or len(found) == 1))
+    return types_in(type_mask(types))
 
 
 def mesh_types(tree_numbers: Iterable[str]) -> tuple[str, ...]:

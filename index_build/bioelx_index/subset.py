@@ -31,7 +31,8 @@ def select(
         per_language: the most names that a concept keeps in one language under a budget.
 
     Returns:
-        The chosen rows of both tables, in their order.
+        The chosen rows of both tables, in their order; with a concept also the retired ids that it
+        replaces, so that they stay known.
     """
     wanted = {
         row["concept_id"]
@@ -40,7 +41,7 @@ def select(
     }
     if names_budget is None:
         chosen_ids = pa.array(sorted(wanted), pa.string())
-        return _of(concepts, chosen_ids), _of(names, chosen_ids)
+        return _with_retired(concepts, chosen_ids), _of(names, chosen_ids)
     languages: dict[str, Counter[str]] = defaultdict(Counter)
     sources: dict[str, set[str]] = defaultdict(set)
     places: dict[str, list[int]] = defaultdict(list)
@@ -64,7 +65,12 @@ def select(
         chosen.append(concept_id)
         kept += places[concept_id]
     kept_names = names.take(pa.array(sorted(kept), pa.int64()))
-    return _of(concepts, pa.array(chosen, pa.string())), kept_names
+    return _with_retired(concepts, pa.array(chosen, pa.string())), kept_names
+
+
+def _with_retired(concepts: pa.Table, concept_ids: pa.Array) -> pa.Table:
+    chosen = pc.is_in(concepts["concept_id"], value_set=concept_ids)
+    return concepts.filter(pc.or_(chosen, pc.is_in(concepts["replaced_by"], value_set=concept_ids)))
 
 
 def _of(table: pa.Table, concept_ids: pa.Array) -> pa.Table:

@@ -46,9 +46,10 @@ def release(
         ],
         CONCEPTS_SCHEMA,
     )
+    shared = {"kind": "label", "source": "test", "ambiguous": False}
     names = pa.Table.from_pylist(
         [
-            {"concept_id": c, "text": text, "lang": lang, "kind": "label", "source": "test"}
+            {**shared, "concept_id": c, "text": text, "lang": lang}
             for c, (_, _, of_language) in CONCEPTS.items()
             for lang, texts in of_language.items()
             for text in texts

@@ -7,7 +7,7 @@ import pytest
 
 from bioelx.errors import FileError
 from bioelx.kb import KnowledgeBase
-from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA, prepare, write_table
+from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA, map_table, prepare, write_table
 
 CONCEPTS = [
     ("wikidata:Q35869", "asthma", ["disease"], ["mesh:D001249", "umls:C0004096"], "active", None),
@@ -35,7 +35,8 @@ def folder(tmp_path: Path) -> Path:
         [ids, labels, [""] * len(ids), types, xrefs, status, replaced, modified],
         schema=CONCEPTS_SCHEMA,
     )
-    names = pa.table([list(c) for c in zip(*NAMES, strict=True)], schema=NAMES_SCHEMA)
+    rows = [(*name, name[1].casefold() == "mi") for name in NAMES]
+    names = pa.table([list(c) for c in zip(*rows, strict=True)], schema=NAMES_SCHEMA)
     concepts, names = prepare(concepts, names)
     write_table(concepts, tmp_path / "concepts.arrow")
     write_table(names, tmp_path / "names.arrow")
@@ -116,11 +117,11 @@ def test_types_schemes_languages(kb: KnowledgeBase) -> None:
     assert kb.languages == ("de", "en")
 
 
-def test_ids_that_stand_for_one_concept_are_stable(kb: KnowledgeBase) -> None:
-    stable = kb.stable_ids()
-    assert stable["mesh:D001249"] == "wikidata:Q35869"
-    assert stable["wikidata:Q12152"] == "wikidata:Q12152"
-    assert "umls:C0027051" not in stable
+def test_a_release_says_which_names_are_ambiguous(folder: Path) -> None:
+    names = map_table(folder / "names.arrow")
+    flagged = names.filter(names["ambiguous"])
+    assert {text.casefold() for text in flagged["text"].to_pylist()} == {"mi"}
+    assert len(flagged) == 2
 
 
 @pytest.mark.parametrize("name", ["concepts.arrow", "names.arrow"])

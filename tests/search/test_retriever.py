@@ -18,7 +18,7 @@ from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever, pool
 from bioelx.settings import shipped
 from bioelx.types import NAME_KINDS, TYPES, Query
-from bioelx_index.merge import merge
+from bioelx_index.merge import merge, read
 from bioelx_index.sources.config import read_sources
 from bioelx_index.sources.registry import READERS
 
@@ -40,7 +40,7 @@ def snapshot_linker(
     wanted = ("mondo", "hpo", "doid_es", "nando", "hpo_translations")
     sources = [s for s in read_sources(shipped("data")) if s.name in wanted]
     records = [(s.name, r) for s in sources for r in READERS[s.reader](s.name, s.files)]
-    merged = merge(records, trust=[s.name for s in sources])
+    merged = merge(read(records, [s.name for s in sources]))
     sample = np.sort(np.random.default_rng(7).permutation(len(merged.names))[:3000])
     release = make_release(
         merged.concepts, merged.names.take(sample), tmp_path_factory.mktemp("releases")
@@ -197,7 +197,14 @@ def test_of_equal_names_that_of_the_better_known_concept_comes_first(
         for i in named
     ]
     names = [
-        {"concept_id": i, "text": text, "lang": lang, "kind": kind, "source": "test"}
+        {
+            "concept_id": i,
+            "text": text,
+            "lang": lang,
+            "kind": kind,
+            "source": "test",
+            "ambiguous": False,
+        }
         for i, of_concept in named.items()
         for text, lang, kind in of_concept
     ]

@@ -1,0 +1,128 @@
+"""Names by column, without those that break a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bioelx.kb.normalise import normalise
+from bioelx_index.merge.arrays import Ints, numbered, places, tally
+from bioelx_index.merge.hygiene import (
+    EMPTY,
+    FATES,
+    KEPT,
+    LANGUAGE_CODE,
+    NO_LANGUAGE,
+    RETIRED,
+    Hygiene,
+    language_tag,
+)
+from bioelx_index.merge.report import GivenName, Report, spread
+
+_FATES = list(FATES)
+_FATE_CODE = {fate: code for code, fate in enumerate(FATES)}
+_KEPT = _FATE_CODE[KEPT]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names by column, a row for each time that a source gives one.
+
+    The numbers compare as what they stand for: the concept's node, the places of language, text
+    and normal form in sorted lists, of the kind in NAME_KINDS, of the source in the order of trust.
+    """
+
+    node: Ints
+    lang: Ints
+    kind: Ints
+    trust: Ints
+    text: Ints
+    key: Ints
+
+    def __getitem__(self, rows: npt.NDArray) -> Names:
+        return Names(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The strings that the numbers in `Names` stand for."""
+
+    texts: pa.StringArray
+    keys: pa.StringArray
+    langs: list[str]
+
+    def lang(self, tag: str) -> int:
+        """The place of a language, or -1, which no name has."""
+        return self.langs.index(tag) if tag in self.langs else -1
+
+
+def clean(
+    table: pa.Table,
+    node: Ints,
+    trust: Ints,
+    rules: Hygiene,
+    sources: Sequence[str],
+    verbatim: Collection[str],
+    report: Report,
+) -> tuple[Names, Words]:
+    """Numbers the names that break no rule; the fate of all others goes into the report.
+
+    Args:
+        table: names as `reading.Said` has them.
+        node, trust: of each record, what it describes (-1: what is retired) and its source's rank.
+        verbatim: sources whose names no rule drops but that of empty ones.
+    """
+    record = table["record"].to_numpy()
+    node, trust = node[record], trust[record]
+    texts, langs = pc.unique(table["text"]), pc.unique(table["lang"])
+    text, lang = places(table["text"], texts), places(table["lang"], langs)
+    # Each distinct string is judged once, however many concepts it names.
+    strings, tags = texts.to_pylist(), [language_tag(tag) for tag in langs.to_pylist()]
+    forms = [normalise(string) for string in strings]
+    judged = zip(strings, forms, strict=True)
+    by_text = _fate_codes(rules.broken_rule(string, form) or KEPT for string, form in judged)
+    by_lang = _fate_codes(KEPT if tag else NO_LANGUAGE for tag in tags)
+    fate = np.where(by_text[text] != _KEPT, by_text[text], by_lang[lang])
+    if rules.language_codes:
+        own = [(tag or "").lower() for tag in tags]
+        for code in (own, [tag.partition("-")[0] for tag in own]):
+            is_code = (fate == _KEPT) & (text == places(pa.array(code, pa.string()), texts)[lang])
+            fate[is_code] = _FATE_CODE[LANGUAGE_CODE]
+    untouched = np.array([source in verbatim for source in sources], np.bool_)[trust]
+    fate[untouched & (by_text[text] != _FATE_CODE[EMPTY])] = _KEPT
+    fate[node < 0] = _FATE_CODE[RETIRED]
+    dropped = fate != _KEPT
+    known = [tag or raw for tag, raw in zip(tags, langs.to_pylist(), strict=True)]
+    report.fates += tally(
+        (trust[dropped], sources), (lang[dropped], known), (fate[dropped], _FATES)
+    )
+    for code in np.unique(fate[dropped]).tolist():
+        rows = spread(np.flatnonzero(fate == code).tolist())
+        report.dropped_names[_FATES[code]] = [
+            GivenName(strings[text[row]], known[lang[row]], sources[trust[row]]) for row in rows
+        ]
+
+    tidy = pa.array([" ".join(string.split()) for string in strings], pa.string())
+    (text_of, texts), (key_of, keys) = numbered(tidy), numbered(pa.array(forms, pa.string()))
+    lang_of, langs = numbered(pa.array(known, pa.string()))
+    names = Names(
+        node=node,
+        lang=lang_of[lang],
+        kind=table["kind"].to_numpy(),
+        trust=trust,
+        text=text_of[text],
+        key=key_of[text],
+    )
+    return names[~dropped], Words(texts, keys, langs.to_pylist())
+
+
+def _fate_codes(fates: Iterable[str]) -> Ints:
+    return np.array([_FATE_CODE[fate] for fate in fates], np.int32)
