@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from bioelx.cli.output import console
 from bioelx.errors import BioelxError
@@ -169,7 +170,7 @@ def wikidata(
         bioelx pull wikidata --endpoint http://localhost:7878/query --out drugs \\
           --only-schemes --scheme drugbank --scheme atc --tree Q12140
       All of it from a dump, with no network:
-        bioelx pull wikidata --dump latest-all.json.bz2
+        bioelx pull wikidata --dump latest-all.json.gz
       Then:
         bioelx build --wikidata BIOELX_HOME/pulls/wikidata-sparql
       Later, what changed since the active release, and only that:
@@ -182,25 +183,10 @@ def wikidata(
     from bioelx_index.sources.wikidata.endpoint import Manners
     from bioelx_index.sources.wikidata.events import STREAM, Stream
     from bioelx_index.sources.wikidata.folder import PULL_FILE
-    from bioelx_index.sources.wikidata.selection import Selection, SelectionFile, read_selection
     from bioelx_index.sources.wikidata.sparql import pull
 
-    if bool(endpoint) == bool(dump):
-        raise BioelxError("name where to pull from: either --endpoint URL or --dump FILE")
-    if dump and (since or base):
-        raise BioelxError("--since and --base ask an endpoint: name one, and no --dump")
-    if changes is Changes.EVENTS and not (since or base):
-        raise BioelxError("--changes events: only with --since or --base")
-    if events and changes is not Changes.EVENTS:
-        raise BioelxError("--events: only with --changes events")
-    read = read_selection(selection) if selection else SelectionFile()
-    wanted = Selection.of(
-        schemes=[*read.schemes, *(scheme or ())],
-        trees=[*read.trees, *(tree or ())],
-        languages=[*read.languages, *(language or ())],
-        defaults=read.defaults and not only_schemes,
-        everything=read.everything,
-    )
+    _check_route(endpoint, dump, bool(since or base), changes, events)
+    wanted = _selection(selection, scheme, tree, language, only_schemes)
     earlier = _earlier(since, base)
     selected = bool(selection or scheme or tree or language or only_schemes)
     if earlier and selected and wanted.fingerprint != earlier.selection.fingerprint:
@@ -247,6 +233,39 @@ def wikidata(
     _summarise(folder)
 
 
+def _check_route(
+    endpoint: str, dump: Path | None, since: bool, changes: Changes, events: str
+) -> None:
+    if bool(endpoint) == bool(dump):
+        raise BioelxError("name where to pull from: either --endpoint URL or --dump FILE")
+    if dump and since:
+        raise BioelxError("--since and --base ask an endpoint: name one, and no --dump")
+    if changes is Changes.EVENTS and not since:
+        raise BioelxError("--changes events: only with --since or --base")
+    if events and changes is not Changes.EVENTS:
+        raise BioelxError("--events: only with --changes events")
+
+
+def _selection(
+    file: Path | None,
+    schemes: list[str] | None,
+    trees: list[str] | None,
+    languages: list[str] | None,
+    only_schemes: bool,
+) -> Any:
+    """What a file and the options select together."""
+    from bioelx_index.sources.wikidata.selection import Selection, SelectionFile, read_selection
+
+    read = read_selection(file) if file else SelectionFile()
+    return Selection.of(
+        schemes=[*read.schemes, *(schemes or ())],
+        trees=[*read.trees, *(trees or ())],
+        languages=[*read.languages, *(languages or ())],
+        defaults=read.defaults and not only_schemes,
+        everything=read.everything,
+    )
+
+
 def _earlier(since: str, base: Path | None) -> Any:
     """The pull to bring up to date, or None if none is named."""
     from bioelx_index.sources.wikidata.base import find_base, open_base
@@ -273,7 +292,7 @@ def _summarise(folder: Path) -> None:
         name: value for name, value in finished.notes.items() if isinstance(value, int | float)
     }
     shown.print(
-        f"[bold]{folder}[/]: {finished.items:,} items, {finished.retired:,} retired, "
+        f"[bold]{escape(str(folder))}[/]: {finished.items:,} items, {finished.retired:,} retired, "
         f"{finished.names:,} names in {len(languages)} languages ({most})"
     )
     shown.print("  " + ", ".join(f"{name} {value:,}" for name, value in counted.items()))
@@ -284,4 +303,4 @@ def _summarise(folder: Path) -> None:
             f"  The endpoint does not know yet how {len(behind):,} items changed; the next pull of "
             "changes asks for them again."
         )
-    shown.print(f"Next: bioelx build --wikidata {folder}")
+    shown.print(f"Next: bioelx build --wikidata {folder}", markup=False)

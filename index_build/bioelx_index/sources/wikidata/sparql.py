@@ -120,7 +120,9 @@ def open_endpoint(
 
     def say(seconds: float, problem: str) -> None:
         if seconds >= _WORTH_SAYING:
-            stages.console.print(f"  {problem}: the next request is in {seconds:,.0f} s")
+            stages.console.print(
+                f"  {problem}: the next request is in {seconds:,.0f} s", markup=False
+            )
 
     return Endpoint(url, user_agent, manners=manners, on_wait=say)
 
