@@ -14,6 +14,7 @@ one.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,7 @@ def held_ids(
     bids = _bids(columns, evidence, roots, shareable)
     held = _winners(bids, clusters.weights())
     held |= _sharing(bids, held, columns, roots)
-    for scheme, count in enumerate(np.bincount(bids.scheme[held & (bids.good == 0)])):
-        report.unsupported[nodes.schemes[scheme]] += int(count)
+    report.unsupported = Counter(nodes.schemes[s] for s in bids.scheme[held & (bids.good == 0)])
     root = np.concatenate([roots[own], bids.root[held]])
     node = np.concatenate([own, bids.target[held]])
     order = np.lexsort((node, root))
