@@ -83,11 +83,13 @@ def test_figures_and_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results["f"][3].times(together) == pytest.approx(4)
 
 
-def test_a_turn_of_a_slow_system_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_system_is_asked_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "_PAUSE", 0)
-    results = measure([Scripted("s", [15.0], [])], [mentions(*["right"] * 64)])
-    assert results["s"][1].mentions == 2
-    assert results["s"][32].mentions == 32
+    slow, fast = (Scripted(title, [s], []) for title, s in (("s", 50.0), ("f", 0.1)))
+    results = measure([slow, fast], [mentions(*["right"] * 64)] * 3)
+    assert [results["s"][size].mentions for size in (1, 32)] == [3, 32]
+    assert [results["f"][size].mentions for size in (1, 32)] == [48, 192]
+    assert results["f"][1].times(results["s"][1]) == pytest.approx(500)
 
 
 def test_ratios_are_those_within_a_round() -> None:
@@ -161,7 +163,14 @@ def test_a_part_of_a_release_is_a_release(tiny_release: Path, tmp_path: Path) ->
 
 def test_all_that_needs_no_torch(tiny_release: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
-    options = ("--mentions", 48, "--rounds", 2, "--threads", 1, "--names", 1000)
+    options = ["--mentions", 48, "--rounds", 2, "--threads", 1, "--names", 1000]
+    left_out = ["the script that a user would write (it needs --torch-model FOLDER"]
+    if not find_spec("torch"):
+        options += ["--ranker", "org/model", "--torch-model", tmp_path]
+        left_out = [
+            "BioELX in process, model (this ranker needs torch and transformers",
+            "the script that a user would write (it needs torch and sentence-transformers",
+        ]
     result = run("--release", tiny_release, *options, "--out", out)
     assert result.exit_code == 0
 
@@ -183,7 +192,7 @@ def test_all_that_needs_no_torch(tiny_release: Path, tmp_path: Path) -> None:
 
     report = (out / "speed.md").read_text(encoding="utf-8")
     for text in (report, result.stdout):
-        assert "Left out: the script that a user would write (it needs --torch-model" in text
+        assert all(f"Left out: {reason}" in text for reason in left_out)
         assert "1 thread of" in text
         assert "96 of these names, each with a typing error" in text
     assert f"| {INSIDE} |" in report
@@ -213,16 +222,6 @@ def test_systems_agree_on_names_that_are_there(tiny_release: Path, tmp_path: Pat
             assert reply.seconds >= reply.encoding + reply.searching + reply.ranking
         nonsense = [Mention(Query.bare("\u1780\u17d2\u1798"), frozenset({0}))]
         assert grams.ask(nonsense).right == (False,)
-
-
-@pytest.mark.skipif(bool(find_spec("torch")), reason="torch is installed")
-def test_a_ranker_that_cannot_run_is_left_out_with_the_reason(tiny_release: Path) -> None:
-    options = ("--mentions", 8, "--rounds", 1, "--threads", 1)
-    result = run("--release", tiny_release, *options, "--ranker", "org/model", "--torch-model", ".")
-    assert result.exit_code == 0
-    said = result.stdout.replace("\n", " ")
-    assert "Left out: BioELX in process, model (this ranker needs torch and transformers" in said
-    assert "Left out: the script that a user would write (it needs torch and sentence" in said
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -54,8 +54,8 @@ def speed(
         int | None,
         typer.Option(min=1, help="Take so many of the names at random, for all systems alike."),
     ] = None,
-    mentions: Annotated[int, typer.Option(min=1, help="Mentions in a round.")] = 256,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each system has its turn.")] = 5,
+    mentions: Annotated[int, typer.Option(min=1, help="Mentions in a round.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each system has its turn.")] = 20,
     threads: Annotated[int, typer.Option(min=0, help="For each system; 0: all cores.")] = 0,
 ) -> None:
     """Measure mentions a second and latencies, in process, over gRPC, and beside other ways.

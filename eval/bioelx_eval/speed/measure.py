@@ -1,6 +1,6 @@
 """Who is asked when, and what the times add up to.
 
-Systems take turns: in each round each of them links the same mentions, one by one and then in
+Systems take turns: in each round each of them links the same few mentions, one by one and then in
 batches, and every round another system begins. What else the machine does thus hits all alike, and
 ratios are taken within a round.
 """
@@ -19,9 +19,10 @@ from bioelx_eval.speed.systems import Reply, System
 
 BATCHES = {1: 4, 32: 1}
 """Mentions in a request -> one in so many of a round's mentions is linked so."""
-TURN_SECONDS = 20
-"""After so long a turn ends, however few mentions it has linked: rankers may need seconds each."""
-WARM_UP = 32
+BUDGET_SECONDS = 120
+"""A system that has taken so long for one size of batch is asked no more at it: some rankers need
+seconds a mention."""
+WARM_UP, WARM_UP_SECONDS = 32, 5
 _PAUSE = 0.05  # for threads that spin when their work is done
 
 
@@ -36,9 +37,13 @@ class Turn:
         return sum(len(reply.right) for reply in self.replies)
 
     @property
+    def seconds(self) -> float:
+        return sum(reply.seconds for reply in self.replies)
+
+    @property
     def rate(self) -> float:
         """Mentions a second."""
-        return self.mentions / sum(reply.seconds for reply in self.replies)
+        return self.mentions / self.seconds
 
     def milliseconds(self, part: Callable[[Reply], float]) -> float:
         """What a part of the work took, for a mention."""
@@ -72,8 +77,9 @@ class Summary:
         return self.right / self.mentions
 
     def times(self, other: Summary) -> float:
-        """How many times the other's mentions a second: the median of the rounds' ratios."""
-        return median(own / its for own, its in zip(self.rates, other.rates, strict=True))
+        """How many times the other's mentions a second: the median of the ratios in those rounds
+        in which both were asked, which are the first ones."""
+        return median(own / its for own, its in zip(self.rates, other.rates, strict=False))
 
 
 Results = dict[str, dict[int, Summary]]
@@ -95,12 +101,15 @@ def measure(
     }
     for system in systems:
         for size in BATCHES:
-            _turn(system, rounds[0][:WARM_UP], size)
+            _turn(system, rounds[0][:WARM_UP], size, WARM_UP_SECONDS)
     for number, mentions in enumerate(rounds):
         first = number % len(systems)
         for place, system in enumerate((*systems[first:], *systems[:first]), start=1):
             for size, one_in in BATCHES.items():
-                turns[system.title][size].append(_turn(system, mentions[::one_in], size))
+                so_far = turns[system.title][size]
+                left = BUDGET_SECONDS - sum(turn.seconds for turn in so_far)
+                if left > 0:
+                    so_far.append(_turn(system, mentions[::one_in], size, left))
             advance(number * len(systems) + place, len(rounds) * len(systems))
     return {
         title: {size: summarise(of_size) for size, of_size in of_system.items()}
@@ -129,15 +138,12 @@ def summarise(turns: Sequence[Turn]) -> Summary:
     )
 
 
-def _turn(system: System, mentions: Sequence[Mention], size: int) -> Turn:
+def _turn(system: System, mentions: Sequence[Mention], size: int, seconds: float) -> Turn:
+    """Lets a system link mentions; it is asked no more once it has taken so many seconds."""
     replies: list[Reply] = []
-    for batch in _batches(mentions, size):
-        replies.append(system.ask(batch))
-        if sum(reply.seconds for reply in replies) > TURN_SECONDS:
+    for start in range(0, len(mentions), size):
+        replies.append(system.ask(mentions[start : start + size]))
+        if sum(reply.seconds for reply in replies) > seconds:
             break
     sleep(_PAUSE)
     return Turn(tuple(replies))
-
-
-def _batches(mentions: Sequence[Mention], size: int) -> list[Sequence[Mention]]:
-    return [mentions[start : start + size] for start in range(0, len(mentions), size)]

@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from bioelx_eval.report.table import markdown_head, markdown_row, percent, write_markdown
-from bioelx_eval.speed.measure import BATCHES, TURN_SECONDS, Results
+from bioelx_eval.speed.measure import BATCHES, BUDGET_SECONDS, Results
 
 SCHEMA = 1
 JSON_FILE, MARKDOWN_FILE = "speed.json", "speed.md"
@@ -93,7 +93,8 @@ def describe(setting: Setting) -> list[str]:
         f"Release {setting.release}: {setting.names:,} distinct names, encoder {setting.encoder}, "
         f"index {setting.index}. Linked: {setting.mentions}.",
         f"{setting.rounds} rounds, in each of which every system links the same mentions, all of "
-        f"them in batches of 32 and one in {BATCHES[1]} alone; a turn ends after {TURN_SECONDS} s. "
+        f"them in batches of 32 and one in {BATCHES[1]} alone; a system that has taken "
+        f"{BUDGET_SECONDS} s for one of the two is asked no more. "
         f"{threads if setting.threads else 'All'} of {setting.cores} cores of {setting.machine} "
         f"for each system; the 3-grams use one whatever is asked. {packages}.",
     ]

@@ -31,9 +31,9 @@ class SpeedSettings:
     """Where the dataset is."""
     names: int | None = None
     """Take a random part of the release's names, for all systems alike."""
-    mentions: int = 256
+    mentions: int = 64
     """In a round."""
-    rounds: int = 5
+    rounds: int = 20
     entrants: Entrants = field(default_factory=Entrants)
 
 

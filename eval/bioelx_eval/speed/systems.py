@@ -46,6 +46,27 @@ class System(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """Says which mentions are linked right: to a concept, or to a name that a right one has."""
+
+    knowledge_base: KnowledgeBase
+
+    def __call__(self, mentions: Sequence[Mention], said: dict[str, Any]) -> tuple[bool, ...]:
+        kb = self.knowledge_base
+        found: list[set[int]]
+        if "concepts" in said:
+            rows = [kb.row_of(concept) for concept in said["concepts"]]
+            found = [set() if row is None else {row} for row in rows]
+        else:
+            # Where several concepts have the nearest name, this is kind: any of them will do.
+            found = [
+                {int(kb.name_concept[row]) for row in kb.name_rows(name)} if name >= 0 else set()
+                for name in said["names"]
+            ]
+        return tuple(bool(f & m.gold) for f, m in zip(found, mentions, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """A process that answers a line of mentions with a line of times and answers."""
 
@@ -111,27 +132,6 @@ class Server:
             timing.ranking_ms / 1000,
             self.judge(mentions, {"concepts": [each.candidates[0].concept_id for each in links]}),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Says which mentions are linked right: to a concept, or to a name that a right one has."""
-
-    knowledge_base: KnowledgeBase
-
-    def __call__(self, mentions: Sequence[Mention], said: dict[str, Any]) -> tuple[bool, ...]:
-        kb = self.knowledge_base
-        found: list[set[int]]
-        if "concepts" in said:
-            rows = [kb.row_of(concept) for concept in said["concepts"]]
-            found = [set() if row is None else {row} for row in rows]
-        else:
-            # Where several concepts have the nearest name, this is kind: any of them will do.
-            found = [
-                {int(kb.name_concept[row]) for row in kb.name_rows(name)} if name >= 0 else set()
-                for name in said["names"]
-            ]
-        return tuple(bool(f & m.gold) for f, m in zip(found, mentions, strict=True))
 
 
 @contextmanager
