@@ -6,6 +6,7 @@ import csv
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,13 @@ from bioelx.settings import shipped
 TINY = Path(__file__).parent / "files" / "tiny"
 RETIRED = "wikidata:Q999999999"
 """A retired concept of the tiny release; its successor is influenza."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> None:
+    """A shell starts what runs in the background with Ctrl-C ignored, and the processes of tests
+    would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:

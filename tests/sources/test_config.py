@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bioelx.errors import FileError
-from bioelx_index.merge import merge
+from bioelx_index.merge import merge, read
 from bioelx_index.sources.config import SourceConfig, read_sources, with_umls
 
 ROOT = Path(__file__).parents[2]
@@ -59,10 +59,8 @@ def test_ontologies_and_a_translation_come_in_by_configuration_alone(
     ]
     configured = sources(folder, "".join(entries))
     assert [source.name for source in configured] == ["mondo", "doid", "uberon", "go", "mondo_fr"]
-    merged = merge(
-        ((source.name, record) for source in configured for record in source.records()),
-        trust=[source.name for source in configured],
-    )
+    records = ((source.name, record) for source in configured for record in source.records())
+    merged = merge(read(records, trust=[source.name for source in configured]))
     concepts = {row["concept_id"]: row for row in merged.concepts.to_pylist()}
     names = {(row["concept_id"], row["text"], row["lang"]) for row in merged.names.to_pylist()}
     # Mondo's and the Disease Ontology's syndrome are one concept by their OMIM entry.
