@@ -70,8 +70,11 @@ class NameIndex:
         return cls(index, chosen)
 
     @classmethod
-    def open(cls, folder: Path, factory: str) -> NameIndex:
+    def open(cls, folder: Path, factory: str, *, threads: int = 0) -> NameIndex:
         """Reads the index of a release.
+
+        Args:
+            threads: for a search, in the whole process; 0 leaves FAISS's own choice, all cores.
 
         Raises:
             FileError: the file is missing or not a whole FAISS index.
@@ -79,6 +82,8 @@ class NameIndex:
         path = folder / INDEX_FILE
         if not path.is_file():
             raise FileError(path, "no such file")
+        if threads:
+            faiss.omp_set_num_threads(threads)
         try:
             return cls(faiss.read_index(str(path)), factory)
         except RuntimeError as error:

@@ -20,13 +20,13 @@ from bioelx_eval.harness import BATCH, EvaluationSettings, ReleaseUnderTest, eva
 from bioelx_eval.journal import Journal, locked
 from bioelx_eval.survey import survey
 
-EXAMPLES = 5 * BATCH
+EXAMPLES = 4 * BATCH
 RESULTS = ("scores.json", "predictions.parquet", "report.md")
 
 
 @pytest.fixture
 def data(write_xlbel: Callable[..., Path]) -> Path:
-    """Five batches of mentions; few are distinct, so that encoding them takes no time."""
+    """Four batches of mentions; few are distinct, so that encoding them takes no time."""
     mentions = [f"asthma of kind {i % 40}" for i in range(EXAMPLES)]
     return write_xlbel({"en": [f"C0004096||{m}||<tgt>{m}</tgt>" for m in mentions]})
 

@@ -145,7 +145,7 @@ def _rows(subset: SubsetComparison) -> list[list[str]]:
             [f"{metric} A", *(percent(each.a) for each in found)],
             [f"{metric} B", *(percent(each.b) for each in found)],
             ["A − B", *(_signed(each) for each in found)],
-            ["", *(_bounds(each) for each in found)],
+            ["interval", *(_bounds(each) for each in found)],
         ]
     return rows
 
