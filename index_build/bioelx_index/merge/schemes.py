@@ -14,7 +14,7 @@ LIMITS: dict[str, int] = {
 """Primary schemes, and how many ids of each a concept may hold. Most keep one id per thing by
 their own rules; NANDO has one for each of Japan's lists of diseases that a thing is on."""
 
-CLASSIFICATIONS = {"icd10", "icd10cm", "icd9", "icd9cm", "atc"}
+CLASSIFICATIONS = {"icd10", "icd10cm", "icd11", "icd9", "icd9cm", "atc"}
 """Schemes whose codes stand for groups of things: never identities."""
 
 
