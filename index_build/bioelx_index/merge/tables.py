@@ -103,7 +103,8 @@ def concepts_table(
     ids, row = concepts.ids, concepts.row
     owner, xref = row[held[0]], held[1]
     owner, xref = owner[owner >= 0], xref[owner >= 0]
-    other = xref != places(ids, columns.nodes.ids)[owner]
+    # Not its own id; nor that of what is left of an earlier concept, whose CURIE others claim now.
+    other = ~np.isin(xref, places(ids, columns.nodes.ids))
     owner, xref = owner[other], xref[other]
     order = np.lexsort((xref, owner))
     owner, xref = owner[order], xref[order]
