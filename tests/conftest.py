@@ -18,6 +18,7 @@ from typing import IO
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bioelx.client import Client
 from bioelx.confidence import ConfidenceModel
@@ -36,6 +37,15 @@ from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import NameIndex
 from bioelx.settings import shipped
+
+# A busy machine is no fault of a test. CI repeats itself, so that others find what it finds.
+settings.register_profile(
+    "bioelx",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("bioelx")
 
 TINY = Path(__file__).parent / "files" / "tiny"
 RETIRED = "wikidata:Q999999999"
