@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -236,4 +235,4 @@ def test_manifests_of_earlier_versions_are_read(tiny_release: Path, tmp_path: Pa
         for name in ("started", "records", "last_event_id"):
             del source[name]
     (tmp_path / MANIFEST_FILE).write_bytes(orjson.dumps(manifest))
-    assert read_manifest(tmp_path) == read_manifest(shutil.copytree(tiny_release, tmp_path / "new"))
+    assert read_manifest(tmp_path) == read_manifest(tiny_release)
