@@ -142,8 +142,8 @@ def fingerprint_of(run: Run, manifest: Manifest) -> Fingerprint:
 
 def write_expected(expected: Expected, path: Path) -> None:
     """Writes a file of expected scores, a line a group."""
-    content = {**asdict(expected), "command": asdict(expected.command)}
-    content["command"]["rerank"] = expected.command.rerank.value
+    content = asdict(expected)
+    content["command"]["rerank"] = expected.command.rerank.value  # YAML knows no enumerations
     text = yaml.safe_dump(
         content, default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True
     )

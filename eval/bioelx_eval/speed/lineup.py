@@ -88,8 +88,10 @@ def started(
                 return False
             return True
 
-        for ranker in ("", *entrants.rankers):
-            ranked = f", {Path(ranker).name}" if ranker else ""
+        called = [Path(ranker).name for ranker in entrants.rankers]
+        for ranker in ("", *dict.fromkeys(entrants.rankers)):
+            name = Path(ranker).name
+            ranked = f", {name if called.count(name) == 1 else ranker}" if ranker else ""
             title = f"BioELX in process{ranked}"
             inside = linker_inside(title, release, judge, threads=threads, ranker=ranker)
             if start(title, inside):

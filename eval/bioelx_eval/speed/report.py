@@ -21,6 +21,7 @@ SCHEMA = 1
 JSON_FILE, MARKDOWN_FILE = "speed.json", "speed.md"
 PACKAGES = ("onnxruntime", "faiss-cpu", "faiss-gpu", "torch", "sentence-transformers")
 SHOWN = 0.05  # milliseconds a mention: a part that nowhere took more has no column
+INSTRUCTIONS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8")
 PARTS = ("encoding", "searching", "ranking", "overhead")
 
 
@@ -169,12 +170,12 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _processor() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name and what of it the models are fast by, where the system tells."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        lines = []
+    said = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    name = said.get("model name") or platform.processor() or platform.machine()
+    held = [each for each in INSTRUCTIONS if each in said.get("flags", "").split()]
+    return f"{name} ({', '.join(held)})" if held else name
