@@ -286,12 +286,15 @@ def test_items_without_a_date_are_fetched_again(
 def test_a_stream_that_drops_in_the_middle(
     world: Any, first: Base, update: Callable, tmp_path: Path
 ) -> None:
+    before = len(world.stream.messages)
     change_much(world)
     world.publish()
+    changed = len(world.stream.messages) - before
     world.stream.drop_after, world.stream.cut = 4, True
     result = update(first, "events")
     assert active_bytes(result) == (whole(world, tmp_path / "whole").records).read_bytes()
-    assert len(world.stream.requests) > 5
+    # No connection brings more than four; how many events that tell nothing come between is chance.
+    assert len(world.stream.requests) >= changed / 4 > 1
 
 
 def test_the_stream_goes_on_from_the_last_event(world: Any, first: Base, update: Callable) -> None:
