@@ -58,7 +58,7 @@ FATES: dict[str, str] = {
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
 _LETTER = re.compile(r"[^\W\d_]")
-_PREFIXED = re.compile(r"([A-Za-z][\w.-]*)[:_] ?[A-Za-z]{0,3}\d[\w.-]*")
+_PREFIXED = re.compile(r"([A-Za-z][\w.-]*)[:_][A-Za-z]{0,3}\d[\w.-]*")
 # Identifiers that stand without a prefix: of UMLS, MeSH and Wikidata. Shorter ones (Q10) are names.
 _BARE = re.compile(r"C\d{7}|[CD]\d{6}(\d{3})?|Q\d{4,}")
 _SCRIPTED = re.compile(r"[a-z]{2,3}-[a-z]{4}")
@@ -113,10 +113,12 @@ class Hygiene(BaseModel):
             return TOO_LONG
         if self.no_letters and not _LETTER.search(key):
             return NO_LETTERS
-        if self.identifiers and _is_identifier(text):
-            return IDENTIFIER
         if key in self.codes:
             return CODE
+        if " " in text:  # as most names have, and no code that is told by its form
+            return None
+        if self.identifiers and _is_identifier(text):
+            return IDENTIFIER
         if self.language_codes and _SCRIPTED.fullmatch(text) and langcodes.tag_is_valid(text):
             return LANGUAGE_CODE
         return None

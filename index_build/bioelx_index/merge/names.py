@@ -24,6 +24,7 @@ from bioelx_index.merge.hygiene import (
 )
 from bioelx_index.merge.report import GivenName, Report, spread
 
+_BATCH = 1 << 16
 _FATES = list(FATES)
 _FATE_CODE = {fate: code for code, fate in enumerate(FATES)}
 _KEPT = _FATE_CODE[KEPT]
@@ -84,34 +85,23 @@ def clean(
     node, trust = node[record], trust[record]
     texts, langs = pc.unique(table["text"]), pc.unique(table["lang"])
     text, lang = places(table["text"], texts), places(table["lang"], langs)
-    # Each distinct string is judged once, however many concepts it names.
-    strings, tags = texts.to_pylist(), [language_tag(tag) for tag in langs.to_pylist()]
-    forms = [normalise(string) for string in strings]
-    judged = zip(strings, forms, strict=True)
-    by_text = _fate_codes(rules.broken_rule(string, form) or KEPT for string, form in judged)
+    by_text, tidy, forms = _judged(texts, rules)
+    tags = [language_tag(tag) for tag in langs.to_pylist()]
     by_lang = _fate_codes(KEPT if tag else NO_LANGUAGE for tag in tags)
     fate = np.where(by_text[text] != _KEPT, by_text[text], by_lang[lang])
     if rules.language_codes:
-        own = [(tag or "").lower() for tag in tags]
-        for code in (own, [tag.partition("-")[0] for tag in own]):
-            is_code = (fate == _KEPT) & (text == places(pa.array(code, pa.string()), texts)[lang])
-            fate[is_code] = _FATE_CODE[LANGUAGE_CODE]
+        codes = [(tag and tag.lower(), tag and tag.partition("-")[0]) for tag in tags]
+        for own in zip(*codes, strict=True):
+            is_code = text == places(pa.array(own, pa.string()), texts)[lang]
+            fate[is_code & (fate == _KEPT)] = _FATE_CODE[LANGUAGE_CODE]
     untouched = np.array([source in verbatim for source in sources], np.bool_)[trust]
     fate[untouched & (by_text[text] != _FATE_CODE[EMPTY])] = _KEPT
     fate[node < 0] = _FATE_CODE[RETIRED]
-    dropped = fate != _KEPT
     known = [tag or raw for tag, raw in zip(tags, langs.to_pylist(), strict=True)]
-    report.fates += tally(
-        (trust[dropped], sources), (lang[dropped], known), (fate[dropped], _FATES)
-    )
-    for code in np.unique(fate[dropped]).tolist():
-        rows = spread(np.flatnonzero(fate == code).tolist())
-        report.dropped_names[_FATES[code]] = [
-            GivenName(strings[text[row]], known[lang[row]], sources[trust[row]]) for row in rows
-        ]
+    dropped = fate != _KEPT
+    _note(report, fate, np.flatnonzero(dropped), (trust, sources), (lang, known), (text, texts))
 
-    tidy = pa.array([" ".join(string.split()) for string in strings], pa.string())
-    (text_of, texts), (key_of, keys) = numbered(tidy), numbered(pa.array(forms, pa.string()))
+    (text_of, texts), (key_of, keys) = numbered(tidy), numbered(forms)
     lang_of, langs = numbered(pa.array(known, pa.string()))
     names = Names(
         node=node,
@@ -122,6 +112,47 @@ def clean(
         key=key_of[text],
     )
     return names[~dropped], Words(texts, keys, langs.to_pylist())
+
+
+def _judged(texts: pa.StringArray, rules: Hygiene) -> tuple[Ints, pa.ChunkedArray, pa.ChunkedArray]:
+    """The fate of each distinct text whatever its language, the text without needless space, and
+    its normal form. Each is judged once, however many concepts it names, and a batch at a time:
+    Python's strings are several times as large as Arrow's."""
+    fates: list[Ints] = [np.zeros(0, np.int32)]
+    tidy, forms = [], []
+    for start in range(0, len(texts), _BATCH):
+        strings = texts.slice(start, _BATCH).to_pylist()
+        keys = [normalise(string) for string in strings]
+        judged = zip(strings, keys, strict=True)
+        fates.append(_fate_codes(rules.broken_rule(string, key) or KEPT for string, key in judged))
+        tidy.append(pa.array([" ".join(string.split()) for string in strings], pa.string()))
+        forms.append(pa.array(keys, pa.string()))
+    return (
+        np.concatenate(fates),
+        pa.chunked_array(tidy, pa.string()),
+        pa.chunked_array(forms, pa.string()),
+    )
+
+
+def _note(
+    report: Report,
+    fate: Ints,
+    dropped: npt.NDArray[np.int64],
+    source: tuple[Ints, Sequence[str]],
+    language: tuple[Ints, Sequence[str]],
+    text: tuple[Ints, pa.StringArray],
+) -> None:
+    """Counts the names that are dropped, and keeps some as examples; names are by column, each of
+    places in a list."""
+    (trust, sources), (lang, langs), (string, strings) = source, language, text
+    report.fates += tally(
+        (trust[dropped], sources), (lang[dropped], langs), (fate[dropped], _FATES)
+    )
+    for code in np.unique(fate[dropped]).tolist():
+        report.dropped_names[_FATES[code]] = [
+            GivenName(strings[int(string[row])].as_py(), langs[lang[row]], sources[trust[row]])
+            for row in spread(dropped[fate[dropped] == code].tolist())
+        ]
 
 
 def _fate_codes(fates: Iterable[str]) -> Ints:

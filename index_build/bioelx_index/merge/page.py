@@ -15,7 +15,7 @@ import orjson
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from rich.table import Table
 
 from bioelx.cli.page import COLOURS, plot_style, svg, write_page
@@ -127,6 +127,7 @@ def _bars(rows: Sequence[Row], unit: str, title: str) -> Markup:
         axes.set_yticks(range(len(rows)), [row.name for row in rows])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel(unit)
         axes.legend(loc="lower right")
