@@ -120,7 +120,8 @@ def pool(
     inexact = texts[of_text] != (-1 if exact is None else exact)
     score = scores[of_text]
     known = kb.names_per_concept[concept_rows]
-    order = np.lexsort((concept_rows, -known, kind, foreign, -score, inexact))
+    # Rows last: of a concept's equal names the first, in whatever order the index found them.
+    order = np.lexsort((name_rows, concept_rows, -known, kind, foreign, -score, inexact))
     # A concept's best name comes first, and so do the concepts by their best names.
     _, first = np.unique(concept_rows[order], return_index=True)
     best = order[np.sort(first)[:top_k]]
