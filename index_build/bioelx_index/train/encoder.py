@@ -28,8 +28,9 @@ from bioelx.encoding import open_encoder
 from bioelx.errors import BioelxError, FileError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
-from bioelx_index.train.heldout import HeldOutEvaluator, make_trial
+from bioelx_index.train.heldout import make_trial
 from bioelx_index.train.history import write_history
+from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
 from bioelx_index.train.names import hold_out, read_names, read_titles, speaking
 from bioelx_index.train.sampler import Sampler

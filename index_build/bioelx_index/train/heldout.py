@@ -1,4 +1,4 @@
-"""How well a model in training finds the concepts of names that it was never told."""
+"""How well an encoder finds the concepts of names that it was never told."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from bioelx_index.train.names import Int64, Names
 
@@ -37,49 +35,24 @@ def make_trial(held_out: Names, rest: Names, rng: np.random.Generator) -> Trial:
     return Trial(held_out, rest.take(rows[place < NAMES_EACH]))
 
 
-class HeldOutEvaluator(SentenceEvaluator):
-    """For sentence-transformers' trainer: recall at 1 and 5 of a trial, by language and on the mean
-    over languages."""
+def recalls(
+    trial: Trial, held_out: npt.NDArray[np.float32], candidates: npt.NDArray[np.float32]
+) -> dict[str, float]:
+    """Recall at 1 and 5 by language, and on the mean over languages.
 
-    def __init__(self, trial: Trial, prefix: str) -> None:
-        super().__init__()
-        self._trial = trial
-        self._prefix = prefix
-        self.primary_metric = FOUND
-        self.greater_is_better = True
-
-    def __call__(
-        self,
-        model: SentenceTransformer,
-        output_path: str | None = None,
-        epoch: float = -1,
-        steps: int = -1,
-    ) -> dict[str, float]:
-        trial = self._trial
-        candidates = self._encode(model, trial.candidates)
-        nearest = nearest_concepts(
-            self._encode(model, trial.held_out), candidates, trial.candidates.concepts, max(AT)
-        )
-        right = nearest == trial.held_out.concepts[:, None]
-        scores = {}
-        for at in AT:
-            found = right[:, :at].any(1)
-            by_language = {
-                language: float(found[trial.held_out.languages == language].mean())
-                for language in np.unique(trial.held_out.languages.astype(str))
-            }
-            scores[f"held_out_recall_at_{at}"] = float(np.mean(list(by_language.values())))
-            scores |= {f"held_out_{lang}_recall_at_{at}": r for lang, r in by_language.items()}
-        return scores
-
-    def _encode(self, model: SentenceTransformer, names: Names) -> npt.NDArray[np.float32]:
-        return model.encode(
-            [self._prefix + text for text in names.texts],
-            batch_size=256,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        ).astype(np.float32)
+    Args:
+        held_out, candidates: unit vectors of the trial's names, float32 [names, dimension].
+    """
+    nearest = nearest_concepts(held_out, candidates, trial.candidates.concepts, max(AT))
+    right = nearest == trial.held_out.concepts[:, None]
+    languages = trial.held_out.languages.astype(str)
+    scores = {}
+    for at in AT:
+        found = right[:, :at].any(1)
+        of = {lang: float(found[languages == lang].mean()) for lang in np.unique(languages)}
+        scores[f"held_out_recall_at_{at}"] = float(np.mean(list(of.values())))
+        scores |= {f"held_out_{lang}_recall_at_{at}": recall for lang, recall in of.items()}
+    return scores
 
 
 def nearest_concepts(

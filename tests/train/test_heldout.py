@@ -1,0 +1,43 @@
+"""The trial of held-out names, and what it says of vectors."""
+
+import numpy as np
+
+from bioelx_index.train.heldout import Trial, make_trial, nearest_concepts, recalls
+from bioelx_index.train.names import Names
+
+
+def _names(concepts: list[int], languages: list[str]) -> Names:
+    texts = [f"name {row} of {concept}" for row, concept in enumerate(concepts)]
+    return Names(
+        np.array(texts, object),
+        np.array(concepts, np.int64),
+        np.array(languages, object),
+        np.zeros(len(concepts), np.int8),
+    )
+
+
+def test_a_trial_has_the_concepts_of_its_names_and_few_names_of_each():
+    rest = _names([concept for concept in range(50) for _ in range(6)], ["en"] * 300)
+    trial = make_trial(_names([3, 7], ["ko", "th"]), rest, np.random.default_rng(0))
+    assert {3, 7} <= set(trial.candidates.concepts)
+    assert np.bincount(trial.candidates.concepts).max() == 3
+
+
+def test_the_nearest_concepts_are_those_of_the_nearest_names_each_once():
+    candidates = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, 0]], np.float32)
+    found = nearest_concepts(
+        np.array([[1, 0.2]], np.float32), candidates, np.array([5, 5, 6, 7]), count=4
+    )
+    assert found.tolist() == [[5, 6, 7, -1]]
+
+
+def test_recalls_are_means_over_languages():
+    held = _names([0, 1, 2, 3], ["ko", "ko", "ko", "th"])
+    trial = Trial(held, _names([0, 1, 2, 3], ["en"] * 4))
+    vectors = np.eye(4, dtype=np.float32)
+    mixed = vectors[[0, 1, 3, 2]]  # the third and fourth each find the other's concept first
+    scores = recalls(trial, mixed, vectors)
+    assert scores["held_out_ko_recall_at_1"] == 2 / 3
+    assert scores["held_out_th_recall_at_1"] == 0
+    assert scores["held_out_recall_at_1"] == 1 / 3
+    assert scores["held_out_recall_at_5"] == 1
