@@ -43,7 +43,7 @@ from bioelx_index.merge.hygiene import read_hygiene
 from bioelx_index.merge.page import PAGE_FILE, summary, write_report
 from bioelx_index.progress import Stages
 from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
-from bioelx_index.recall import check_recall, held_out, measure_recall
+from bioelx_index.recall import check_recall, exact_cosines, held_out, measure_recall
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.config import (
     CONFIG_FILE,
@@ -265,7 +265,8 @@ def _index(
     with stages.stage("index") as stage:
         index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else "", settings=settings)
         index.save(draft)
-        recall = measure_recall(index, vectors, held_out(knowledge_base, encoder))
+        queries = held_out(knowledge_base, encoder)
+        recall = measure_recall(index, vectors, queries, exact_cosines(vectors, queries))
         check_recall(recall, index, settings.min_recall)
         stage.result = (
             f"{index.factory} on {index.device}, {index.text_count:,} vectors, recall@10 "

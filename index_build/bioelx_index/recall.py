@@ -16,6 +16,7 @@ from bioelx_index.perturb import perturb
 
 QUERIES = 500
 _SEED = 20261123
+_MOST = 50  # names whose recall is measured
 _AT_ONCE = 50  # queries compared with every vector: 4 bytes a pair
 _ROUNDING = 1e-6
 
@@ -54,30 +55,46 @@ def held_out(knowledge_base: KnowledgeBase, encoder: Encoder, queries: int = QUE
     return HeldOut(texts, encoder.encode(mentions))
 
 
-def measure_recall(index: NameIndex, vectors: Float32, queries: HeldOut) -> Recall:
+def exact_cosines(vectors: Float32, queries: HeldOut) -> Float32:
+    """The cosines of each query's nearest names by exact search, best first, [queries, 50].
+
+    Args:
+        vectors: of the knowledge base's texts, float32 [texts, dim].
+    """
+    most = min(_MOST, len(vectors) - 1)
+    best = np.empty((len(queries.texts), most), np.float32)
+    for start in range(0, len(best), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        cosines = queries.vectors[part] @ vectors.T
+        np.put_along_axis(cosines, queries.texts[part, None], -np.inf, axis=1)
+        kept = len(vectors) - most
+        best[part] = np.partition(cosines, kept, axis=1)[:, kept:] if most else 0
+    return -np.sort(-best, axis=1)
+
+
+def measure_recall(index: NameIndex, vectors: Float32, queries: HeldOut, exact: Float32) -> Recall:
     """Mean share of the k nearest names of exact search that the index finds among its k.
 
     A query's own name counts on neither side. Names of equal cosine are equally right.
 
     Args:
         vectors: of the knowledge base's texts, float32 [texts, dim].
+        exact: of `exact_cosines`.
     """
-    most = min(50, len(vectors) - 1)
-    if most < 1:
-        return Recall(1.0, 1.0)
-    shares: dict[int, list[float]] = {min(k, most): [] for k in (10, most)}
-    for start in range(0, len(queries.texts), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        cosines = queries.vectors[part] @ vectors.T
-        found = index.search(queries.vectors[part], most + 1).texts
-        for row, own in enumerate(queries.texts[part]):
-            cosines[row, own] = -np.inf
-            others = found[row][(found[row] != own) & (found[row] >= 0)]
-            best = -np.sort(-np.partition(cosines[row], -most)[-most:])
-            for k, of_k in shares.items():
-                right = cosines[row, others[:k]] >= best[k - 1] - _ROUNDING
-                of_k.append(float(right.sum()) / k)
-    return Recall(*(float(np.mean(shares[min(k, most)])) for k in (10, most)))
+    most = exact.shape[1]
+    shares: list[tuple[float, float]] = []
+    found = index.search(queries.vectors, most + 1).texts
+    for query, own, best, texts in zip(queries.vectors, queries.texts, exact, found, strict=True):
+        others = texts[(texts != own) & (texts >= 0)][:most]
+        cosines = vectors[others] @ query
+        at_10, at_50 = (
+            float((cosines[:k] >= best[:k].min(initial=1) - _ROUNDING).mean() * len(others[:k]) / k)
+            if k
+            else 1.0
+            for k in (min(10, most), most)
+        )
+        shares.append((at_10, at_50))
+    return Recall(*np.mean(shares, axis=0).tolist())
 
 
 def check_recall(recall: Recall, index: NameIndex, minimum: float) -> None:
