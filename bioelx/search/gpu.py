@@ -99,7 +99,9 @@ def search_allowed(
     scores = np.full((len(vectors), k), -np.inf, np.float32)
     count = int(allowed.sum())
     wanted = min(k, count)
-    pending = np.arange(len(vectors) if wanted else 0)
+    if not wanted:
+        return scores, texts
+    pending = np.arange(len(vectors))
     for fetched in _widths(wanted, len(allowed), count):
         found_scores, found_texts = search(vectors[pending], fetched)
         fits = (found_texts >= 0) & allowed[found_texts]
@@ -121,7 +123,7 @@ def _widths(wanted: int, texts: int, allowed: int) -> Iterator[int]:
 
     First as many as hold them if the allowed ones lie evenly, and half as many again.
     """
-    fetched = 3 * wanted * texts // (2 * max(1, allowed))
+    fetched = 3 * wanted * texts // (2 * allowed)
     most = min(MOST, texts)
     while fetched < most:
         yield fetched
