@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -71,11 +71,9 @@ def measure(release: str, servers: int) -> None:
     print("| servers | ready after, s | RSS of each, MB | of its own, MB | PSS of all, MB |")
     print("|---|---|---|---|---|", flush=True)
     running: list[int] = []
-
-    def start(more: int) -> None:
-        if not more:
-            return
-        with _server(str(folder)) as (process, address, seconds):
+    with ExitStack() as stack:
+        for _ in range(servers):
+            process, address, seconds = stack.enter_context(_server(str(folder)))
             with Client(address, timeout=60) as client:
                 for mention in mentions:
                     client.search(mention)
@@ -86,9 +84,6 @@ def measure(release: str, servers: int) -> None:
                 f"| {sum(each.proportional for each in held):.0f} |",
                 flush=True,
             )
-            start(more - 1)
-
-    start(servers)
 
 
 def main() -> None:
