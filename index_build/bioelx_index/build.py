@@ -34,14 +34,16 @@ from bioelx.release import (
 )
 from bioelx.release.manifest import read_manifest, utc_now
 from bioelx.release.store import finish_release
-from bioelx.search.index import EXACT_FACTORY, NameIndex
+from bioelx.search.choice import EXACT_FACTORY
+from bioelx.search.index import NameIndex
+from bioelx.settings import IndexSettings, read_settings
 from bioelx_index.calibrate import fit_confidence
 from bioelx_index.merge import VERSION, Hygiene, Previous, merge, read
 from bioelx_index.merge.hygiene import read_hygiene
 from bioelx_index.merge.page import PAGE_FILE, summary, write_report
 from bioelx_index.progress import Stages
 from bioelx_index.pulls import forget_slice, pull_endpoint, pull_slice, put_aside
-from bioelx_index.recall import recall_at
+from bioelx_index.recall import check_recall, exact_cosines, held_out, measure_recall
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.config import (
     CONFIG_FILE,
@@ -259,12 +261,25 @@ def _index(
     *,
     exact: bool,
 ) -> tuple[NameIndex, IndexStamp]:
+    settings = read_settings(IndexSettings)
     with stages.stage("index") as stage:
-        index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else None)
+        index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else "", settings=settings)
         index.save(draft)
-        recall = recall_at(10, index, vectors, knowledge_base, encoder)
-        stage.result = f"{index.factory}, {index.text_count:,} vectors, recall@10 {recall:.3f}"
-    return index, IndexStamp(index.factory, index.text_count, round(recall, 4))
+        queries = held_out(knowledge_base, encoder)
+        recall = measure_recall(index, vectors, queries, exact_cosines(vectors, queries))
+        check_recall(recall, index, settings.min_recall)
+        stage.result = (
+            f"{index.factory} on {index.device}, {index.text_count:,} vectors, recall@10 "
+            f"{recall.at_10:.3f}, @50 {recall.at_50:.3f}"
+        )
+    return index, IndexStamp(
+        factory=index.factory,
+        vectors=index.text_count,
+        recall_at_10=round(recall.at_10, 4),
+        recall_at_50=round(recall.at_50, 4),
+        parameters=index.parameters,
+        device=index.device,
+    )
 
 
 def _fit_confidence(
