@@ -1,5 +1,6 @@
 """Releases: immutable folders that a server loads, and which one is active."""
 
+from bioelx.release.drafts import draft_folder
 from bioelx.release.manifest import (
     EncoderStamp,
     FileStamp,
@@ -19,6 +20,7 @@ __all__ = [
     "SourceStamp",
     "activate",
     "active_release",
+    "draft_folder",
     "find_release",
     "list_releases",
     "read_manifest",

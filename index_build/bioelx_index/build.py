@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from bioelx.release import (
     Manifest,
     activate,
     active_release,
+    draft_folder,
 )
 from bioelx.release.manifest import read_manifest, utc_now
 from bioelx.release.store import finish_release
@@ -88,14 +88,9 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         BioelxError: a source, the encoder or the disk is not as it should be.
     """
     sources = _sources(settings, stages)
-    settings.releases.mkdir(parents=True, exist_ok=True)
     parent = None if settings.dictionary else active_release(settings.releases)
 
-    # A draft beside the releases, so that the last step is a rename on one file system; a folder in
-    # the temporary one, which only its owner may read.
-    with tempfile.TemporaryDirectory(prefix=".draft-", dir=settings.releases) as scratch:
-        draft = Path(scratch) / "release"
-        draft.mkdir()
+    with draft_folder(settings.releases) as draft:
         # The draft's own copy is what encodes: whatever happens to the original meanwhile.
         encoder = open_encoder(_copy_encoder(settings.encoder, draft / "encoder"))
         sources = _with_pulled_wikidata(sources, settings, stages)

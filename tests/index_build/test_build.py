@@ -197,7 +197,7 @@ def test_a_failed_build_leaves_no_release_and_no_draft(
 ) -> None:
     with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
         build(replace(settings, endpoint="http://127.0.0.1:9/query"), stages)
-    assert list(settings.releases.iterdir()) == []
+    assert [path.name for path in settings.releases.iterdir()] == [".lock"]
 
 
 def test_a_file_that_changed_is_refused(settings: BuildSettings, stages: Stages) -> None:
