@@ -70,6 +70,9 @@ class Manifest:
     concepts: int
     names: int
     files: dict[str, FileStamp] = field(default_factory=dict)
+    recipe: dict[str, str] = field(default_factory=dict)
+    """All that decides what it holds, but for the ids of its parent: a build of the same makes no
+    other release."""
     schema: int = SCHEMA
 
 

@@ -39,6 +39,11 @@ def active_release(root: Path | None = None) -> str | None:
     return _read_pointer((root or releases_dir()) / CURRENT)
 
 
+def previous_release(root: Path | None = None) -> str | None:
+    """The release that was active before, or None."""
+    return _read_pointer((root or releases_dir()) / PREVIOUS)
+
+
 def find_release(release: Path | str | None = None, root: Path | None = None) -> Path:
     """The folder of a release given by folder, by id, or (empty) the active one.
 

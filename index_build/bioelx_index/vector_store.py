@@ -20,6 +20,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
@@ -47,7 +48,8 @@ def keys_of(texts: Sequence[str]) -> Keys:
     return np.frombuffer(joined, KEY)
 
 
-class _Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Block:
     segment: Path
     start: int
     """Of its vectors, in bytes."""

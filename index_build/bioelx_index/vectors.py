@@ -15,6 +15,8 @@ import numpy.typing as npt
 from bioelx.encoding import Encoder
 from bioelx_index.vector_store import VectorStore, keys_of
 
+VECTORS = "vectors"
+"""The folder, in a cache, of the stores of all encoders."""
 _PORTION = 4096  # texts between two writes: what a kill can cost
 
 

@@ -26,8 +26,9 @@ from bioelx.release import Manifest, find_release, read_manifest
 from bioelx.release.manifest import MANIFEST_FILE
 from bioelx.settings import shipped
 from bioelx.v1 import linker_pb2 as pb
-from bioelx_index.build import BuildSettings, build
+from bioelx_index.build import Places, build
 from bioelx_index.progress import Stages
+from bioelx_index.settings import BuildSettings, WikidataSettings
 from bioelx_index.sources.wikidata.base import find_base, open_base
 from bioelx_index.sources.wikidata.folder import read_pull
 
@@ -59,14 +60,8 @@ def release(home: Path, small_snapshot: Path) -> Callable[[Path], Manifest]:
     """Builds and activates a release from a pull."""
 
     def run(folder: Path) -> Manifest:
-        settings = BuildSettings(
-            data=small_snapshot,
-            encoder=shipped("models/multilingual-e5-small-int8"),
-            releases=home / "releases",
-            cache=home / "cache",
-            wikidata=folder,
-        )
-        return build(settings, Stages(Console(file=io.StringIO())))
+        settings = BuildSettings(data=small_snapshot, wikidata=WikidataSettings(pull=folder))
+        return build(settings, Places(home), Stages(Console(file=io.StringIO()))).manifest
 
     return run
 
