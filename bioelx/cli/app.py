@@ -25,6 +25,7 @@ COMMANDS = {
     "pull": ("bioelx.cli.pull:app", "Pull a source into a folder that builds take."),
     "build": ("bioelx.cli.build:build", "Build a release from sources."),
     "update": ("bioelx.cli.build:update", "Build the next release from what has changed."),
+    "cache": ("bioelx.cli.cache:app", "Look at what builds keep, and remove what is not needed."),
     "release": ("bioelx.cli.release:app", "List, activate, verify and roll back releases."),
     "eval": ("bioelx_eval.cli:app", "Evaluate a release."),
 }

@@ -93,10 +93,13 @@ class Kept:
         build is at work."""
         with unless_in_use(self._root) as free:
             if free:
-                for stage in STAGES:
-                    used = sorted((self._root / stage).glob("*"), key=_last_used)
-                    for folder in used[:-_KEPT]:
-                        shutil.rmtree(folder)
+                for folder in (each for stage in STAGES for each in outdated(self._root / stage)):
+                    shutil.rmtree(folder)
+
+
+def outdated(stage: Path) -> list[Path]:
+    """The results in a stage's folder that neither the last build used nor the one before."""
+    return sorted(stage.glob("*"), key=_last_used)[:-_KEPT]
 
 
 STAGES = ("slice", "merged", "encoder", "index", "confidence")

@@ -63,9 +63,14 @@ def put_aside(folder: Path, release: str) -> None:
     folder.rename(kept)
 
 
+def release_of(folder: Path) -> str:
+    """The release that a pull was put aside for, or "" if it was not."""
+    return folder.name.partition("-")[2]
+
+
 def sweep_pulls(cache: Path, releases: Path) -> None:
     """Removes the pulls that were put aside for releases that are no more."""
-    known = set(list_releases(releases))
-    for folder in (cache / PULLS).glob("*-*-*"):
-        if folder.name.partition("-")[2] not in known:
+    known = ["", *list_releases(releases)]
+    for folder in (cache / PULLS).glob("*"):
+        if release_of(folder) not in known:
             shutil.rmtree(folder)

@@ -110,8 +110,8 @@ def _is_suite(name: str) -> str:
 class EvaluateSettings(_Table):
     """What the finished release is measured on before it is activated."""
 
-    suites: tuple[str, ...] = Field(
-        (), description='Datasets, as \'bioelx eval list\' names them: "xlbel", "mantra".'
+    suites: tuple[Annotated[str, AfterValidator(_is_suite)], ...] = Field(
+        (), description=f"Datasets of 'bioelx eval list': {', '.join(DATASETS)}."
     )
     data: FilePath | None = Field(
         None, description="Folder that holds the datasets.", examples=["benchmarks"]

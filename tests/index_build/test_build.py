@@ -343,9 +343,19 @@ def test_the_users_own_umls_joins_the_open_sources(
         make(umls=tmp_path)
 
 
-def test_a_failed_build_leaves_no_release_and_no_draft(make: Make, places: Places) -> None:
+def test_a_failed_build_leaves_no_release_and_no_draft(
+    make: Make, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
         make(wikidata={"endpoint": "http://127.0.0.1:9/query"})
+    assert not places.releases.exists()
+
+    def failing(*args: object) -> None:
+        raise SourceError("no more")
+
+    monkeypatch.setattr(build_module, "encode_names", failing)
+    with pytest.raises(SourceError, match="no more"):
+        make()
     assert [path.name for path in places.releases.iterdir()] == [".lock"]
 
 

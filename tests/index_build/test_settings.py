@@ -1,0 +1,89 @@
+"""The file of settings: what it may say, what it is told where it says something else."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bioelx.errors import BioelxError, FileError
+from bioelx_index.settings import BuildSettings, explain, read_settings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "build.toml"
+
+
+def test_the_explanation_is_a_file_that_changes_nothing() -> None:
+    assert BuildSettings.model_validate(tomllib.loads(explain())) == BuildSettings()
+
+
+def test_the_explanation_has_every_key_and_says_what_it_means(file: Path) -> None:
+    said = explain()
+    for table, model in {
+        "": BuildSettings,
+        **{
+            name: field.annotation
+            for name, field in BuildSettings.model_fields.items()
+            if name in ("wikidata", "select", "encoder", "evaluate")
+        },
+    }.items():
+        part = said.partition(f"[{table}]\n")[2] if table else said
+        for name, field in model.model_fields.items():
+            if f"[{name}" not in said:
+                assert re.search(rf"^# \S.*\n(# )?{name} = ", part, re.MULTILINE), name
+                assert field.description
+    # An example that stands in a comment may be taken out of it.
+    for example in re.findall(r"^# (\w+ = .+)$", said, re.MULTILINE):
+        before = said[: said.index(f"# {example}")]
+        tables = re.findall(r"^\[(.+)\]$", before, re.MULTILINE)
+        file.write_text(f"[{tables[-1]}]\n{example}\n" if tables else example)
+        assert read_settings(file) != BuildSettings()
+
+
+def test_paths_are_meant_from_the_file_and_options_override_single_keys(file: Path) -> None:
+    file.write_text(
+        'umls = "META"\n[select]\nnames = 7\ntypes = ["gene"]\n[wikidata]\npull = "/pulls/one"\n'
+    )
+    settings = read_settings(file, {"select.names": 9, "wikidata.user_agent": "me"})
+    assert settings.umls == file.parent / "META"
+    assert settings.wikidata.pull == Path("/pulls/one")
+    assert (settings.select.names, settings.select.types) == (9, ("gene",))
+    assert settings.wikidata.user_agent == "me"
+    assert read_settings(None, {"umls": Path("META")}).umls == Path("META")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[selct]", "selct: no such key; there are data, umls, dictionary, wikidata, select"),
+        ("[select]\nnamez = 3", "select.namez: no such key; there are names, types"),
+        ("[select]\nnames = 0", "select.names: Input should be greater than or equal to 1"),
+        ('[select]\ntypes = ["gene", "illness"]', "select.types[1]: 'illness' is none of disease"),
+        ('[encoder]\ntrain = "perhaps"', "encoder.train: Input should be a valid boolean"),
+        ('[encoder]\ntrain = true\nfolder = "x"', "encoder: folder and train: the encoder is"),
+        ('[wikidata]\npull = "a"\nendpoint = "b"', "wikidata: pull and endpoint: Wikidata comes"),
+        ('[evaluate]\nsuites = ["xlbel"]', "evaluate: suites: data must say where"),
+        ('[evaluate]\nsuites = ["bible"]', "evaluate.suites[0]: 'bible' is none of xlbel"),
+        ('dictionary = "a"\ndata = "b"', "dictionary takes the place of data"),
+        ("select = 3", "select: Input should be a valid dictionary"),
+        ("select", "not TOML"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_told_so_with_its_key(
+    file: Path, content: str, told: str
+) -> None:
+    file.write_text(content)
+    with pytest.raises(FileError, match=re.escape(f"{file}: {told}")):
+        read_settings(file)
+
+
+def test_an_option_that_does_not_fit_is_named_by_its_key(file: Path) -> None:
+    with pytest.raises(FileError, match=r"build\.toml: no such file"):
+        read_settings(file)
+    with pytest.raises(BioelxError, match=r"^select\.types\[0\]: 'illness' is none of"):
+        read_settings(None, {"select.types": ["illness"]})
+    file.write_text('[wikidata]\nendpoint = "http://localhost"\n')
+    with pytest.raises(BioelxError, match="pull and endpoint"):
+        read_settings(file, {"wikidata.pull": Path("pull")})
