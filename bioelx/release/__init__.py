@@ -10,19 +10,31 @@ from bioelx.release.manifest import (
     read_manifest,
     verify_release,
 )
-from bioelx.release.store import activate, active_release, find_release, list_releases, roll_back
+from bioelx.release.prune import KEEP, Pruned, prune
+from bioelx.release.store import (
+    activate,
+    active_release,
+    find_release,
+    list_releases,
+    previous_release,
+    roll_back,
+)
 
 __all__ = [
+    "KEEP",
     "EncoderStamp",
     "FileStamp",
     "IndexStamp",
     "Manifest",
+    "Pruned",
     "SourceStamp",
     "activate",
     "active_release",
     "draft_folder",
     "find_release",
     "list_releases",
+    "previous_release",
+    "prune",
     "read_manifest",
     "roll_back",
     "verify_release",
