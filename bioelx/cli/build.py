@@ -188,13 +188,13 @@ def _run(job: Callable[..., Any], config: Path | None, overrides: dict[str, Any]
         check_caller(settings.wikidata.endpoint, settings.wikidata.user_agent)
     shown = console()
     stages = Stages(shown)
-    evaluate = settings.evaluate
+    suites = settings.evaluate
 
-    def judge(release: Path) -> None:
-        run_suites(release, evaluate.suites, evaluate.data, stages)
+    def evaluate(release: Path) -> None:
+        run_suites(release, suites.suites, suites.data, stages)
 
     try:
-        outcome = job(settings, Places(home()), stages, judge)
+        outcome = job(settings, Places(home()), stages, evaluate)
     except KeyboardInterrupt:
         shown.print("Stopped. The same command goes on from here.")
         raise typer.Exit(130) from None

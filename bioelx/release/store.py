@@ -51,11 +51,6 @@ def previous_release(root: Path | None = None) -> str | None:
     return next((each for each in _read_pointers(root / PREVIOUS) if each != active), None)
 
 
-def previous_release(root: Path | None = None) -> str | None:
-    """The release that was active before, or None."""
-    return _read_pointer((root or releases_dir()) / PREVIOUS)
-
-
 def find_release(release: Path | str | None = None, root: Path | None = None) -> Path:
     """The folder of a release given by folder, by id, or (empty) the active one.
 

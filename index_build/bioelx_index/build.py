@@ -25,13 +25,13 @@ from bioelx.confidence import CONFIDENCE_FILE, ConfidenceModel
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import CARD_FILE, read_card
 from bioelx.errors import BioelxError, FileError, NotFoundError
+from bioelx.gate import activate_checked
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
 from bioelx.release import (
     EncoderStamp,
     IndexStamp,
     Manifest,
-    activate,
     active_release,
     draft_folder,
     list_releases,
@@ -77,9 +77,8 @@ CANARIES = 50
 
 _STAMP_FILE, _INDEX_STAMP = "stamp.json", TypeAdapter(IndexStamp)
 
-Judge = Callable[[Path], None]
-"""Is given the folder of a finished release, and raises a BioelxError if it must not be activated;
-the release stands all the same, for a look at it."""
+Evaluate = Callable[[Path], None]
+"""Is given the folder of a finished release, before it is activated, to measure it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def build(
     settings: BuildSettings,
     places: Places,
     stages: Stages,
-    judge: Judge = lambda release: None,
+    evaluate: Evaluate = lambda release: None,
 ) -> Outcome:
     """Runs the offline job and activates the release that it made.
 
@@ -152,18 +151,18 @@ def build(
     not those of the active release, its index compares every name, and it is not activated.
 
     Raises:
-        BioelxError: a source, the encoder or the disk is not as it should be, or the judge refuses
-            the release.
+        BioelxError: a source, the encoder or the disk is not as it should be, or the gate refuses
+            the release, which then stands for a look at it.
     """
     parent = None if settings.dictionary else active_release(places.releases)
-    return _run(_Job(settings, places, stages, Kept(places.cache), parent, None), judge)
+    return _run(_Job(settings, places, stages, Kept(places.cache), parent, None), evaluate)
 
 
 def update(
     settings: BuildSettings,
     places: Places,
     stages: Stages,
-    judge: Judge = lambda release: None,
+    evaluate: Evaluate = lambda release: None,
 ) -> Outcome:
     """Builds the next release from what has changed since the active one, with its encoder.
 
@@ -180,18 +179,18 @@ def update(
     if settings.dictionary:
         raise BioelxError("dictionary: an update follows sources; build the dictionary anew")
     before = read_manifest(places.releases / parent)
-    return _run(_Job(settings, places, stages, Kept(places.cache), parent, before), judge)
+    return _run(_Job(settings, places, stages, Kept(places.cache), parent, before), evaluate)
 
 
-def _run(job: _Job, judge: Judge) -> Outcome:
+def _run(job: _Job, evaluate: Evaluate) -> Outcome:
     with in_use(job.places.cache):
         sources = _sources(job)
         pulled = _pull_wikidata(job)
         sources = _with_pulled(sources, pulled)
         recipe = _recipe(job, sources)
         outcome = _standing(job, recipe) or _made(job, sources, recipe)
-        judge(job.places.releases / outcome.manifest.id)
-        _activate(job, outcome)
+        evaluate(job.places.releases / outcome.manifest.id)
+        _activate(job, outcome.manifest.id)
         if pulled and pulled.parent == job.places.cache / PULLS:
             put_aside(pulled, outcome.manifest.id)
     job.kept.sweep()
@@ -325,7 +324,7 @@ def _part(settings: BuildSettings) -> str:
 
 def _standing(job: _Job, recipe: dict[str, str]) -> Outcome | None:
     """The release that was made of the same: the active one, or one that was made from it and not
-    activated, because its build was killed or the judge refused it."""
+    activated, because its build was killed or the gate refused it."""
     releases = job.places.releases
     for release in reversed(list_releases(releases)):
         try:
@@ -515,8 +514,9 @@ def _checksums(draft: Path) -> list[str]:
     return [stamp_file(draft / file).sha256 for file in (CONCEPTS_FILE, NAMES_FILE)]
 
 
-def _activate(job: _Job, outcome: Outcome) -> None:
-    release, releases = outcome.manifest.id, job.places.releases
+def _activate(job: _Job, release: str) -> None:
+    """Makes the release the active one if it passes the gate."""
+    releases = job.places.releases
     if job.settings.dictionary or release == job.parent:
         return
     with job.stages.stage("activate") as stage:
@@ -526,9 +526,14 @@ def _activate(job: _Job, outcome: Outcome) -> None:
                 f"not {release}: it was left for {job.parent}; "
                 f"'bioelx release activate {release}' goes back to it"
             )
-        else:
-            activate(release, releases)
-            stage.result = f"{release} is active"
+            return
+        passed = activate_checked(release, releases, job.settings.gate.settings())
+        if passed.refusal:
+            raise BioelxError(
+                f"release {release} stands and is not activated: {passed.summary}; "
+                f"'bioelx release activate {release} --force' does it all the same"
+            )
+        stage.result = f"{release} is active; gate: {passed.summary}"
 
 
 def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:

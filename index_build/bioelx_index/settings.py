@@ -20,6 +20,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from bioelx.errors import BioelxError, FileError
+from bioelx.settings import GateSettings
+from bioelx.settings import read_settings as settings_of
 from bioelx_eval.datasets import DATASETS
 from bioelx_index.sources.options import TypeName
 
@@ -124,6 +126,29 @@ class EvaluateSettings(_Table):
         return self
 
 
+def _of_gate(name: str) -> str:
+    meaning = str(GateSettings.model_fields[f"gate_{name}"].description).capitalize()
+    return f"{meaning}. The variable BIOELX_GATE_{name.upper()} says it too."
+
+
+class GateTable(_Table):
+    """What a release must show before it becomes the active one."""
+
+    margin: float | None = Field(None, ge=0, le=1, description=_of_gate("margin"), examples=[0.02])
+    max_gone: float | None = Field(
+        None, ge=0, le=1, description=_of_gate("max_gone"), examples=[0.1]
+    )
+    rows: FilePath | None = Field(
+        None, description=_of_gate("rows"), examples=["data/regression.jsonl"]
+    )
+
+    def settings(self) -> GateSettings:
+        """With what the environment says where this does not."""
+        return settings_of(
+            GateSettings, **{f"gate_{k}": v for k, v in self.model_dump(exclude_none=True).items()}
+        )
+
+
 class BuildSettings(_Table):
     """The settings of 'bioelx build' and 'bioelx update'. Paths are meant from the file's own
     folder."""
@@ -150,6 +175,7 @@ class BuildSettings(_Table):
     select: SelectSettings = SelectSettings()
     encoder: EncoderSettings = EncoderSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    gate: GateTable = GateTable()
 
     @model_validator(mode="after")
     def _is_one(self) -> BuildSettings:
