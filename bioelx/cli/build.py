@@ -177,7 +177,7 @@ def update(
 def _run(job: Callable[..., Any], config: Path | None, overrides: dict[str, Any]) -> None:
     """Runs `build` or `update`, with the suites that the settings name, and sums up."""
     from bioelx.cli.suites import run_suites
-    from bioelx_index.build import Places
+    from bioelx_index.places import Places
     from bioelx_index.progress import Stages
     from bioelx_index.settings import read_settings
     from bioelx_index.sources.wikidata.endpoint import check_caller

@@ -23,8 +23,8 @@ app = typer.Typer(
 @app.command()
 def show() -> None:
     """Show what BIOELX_HOME/cache holds: vectors of names, pulls, and results of stages."""
-    from bioelx_index.build import Places
     from bioelx_index.holdings import holdings
+    from bioelx_index.places import Places
 
     held = holdings(Places(home()))
     console().print(_table(held))
@@ -37,9 +37,9 @@ def prune(
 ) -> None:
     """Remove what no build can use: vectors of encoders that no release has, pulls that no release
     was made from, and results that were not used lately. Builds wait meanwhile."""
-    from bioelx_index.build import Places
     from bioelx_index.holdings import holdings
     from bioelx_index.holdings import prune as remove
+    from bioelx_index.places import Places
 
     places = Places(home())
     gone = [each for each in holdings(places) if not each.needed] if dry_run else remove(places)

@@ -41,18 +41,19 @@ from bioelx.release.store import finish_release, previous_release
 from bioelx.search.index import EXACT_FACTORY, INDEX_FILE, NameIndex
 from bioelx.settings import shipped
 from bioelx_index.calibrate import fit_confidence
+from bioelx_index.holdings import tidy
 from bioelx_index.kept import Kept, digest, in_use
 from bioelx_index.merge import VERSION, Hygiene, Previous, merge, read
 from bioelx_index.merge.hygiene import read_hygiene
 from bioelx_index.merge.page import PAGE_FILE, summary, write_report
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
 from bioelx_index.pulls import (
-    PULLS,
+    is_in_hand,
     pull_endpoint,
     pull_since,
     pull_slice,
     put_aside,
-    sweep_pulls,
 )
 from bioelx_index.recall import recall_at
 from bioelx_index.settings import BuildSettings
@@ -79,26 +80,6 @@ _STAMP_FILE, _INDEX_STAMP = "stamp.json", TypeAdapter(IndexStamp)
 
 Evaluate = Callable[[Path], None]
 """Is given the folder of a finished release, before it is activated, to measure it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a build works: a BIOELX_HOME."""
-
-    home: Path
-
-    @property
-    def releases(self) -> Path:
-        return self.home / "releases"
-
-    @property
-    def cache(self) -> Path:
-        return self.home / "cache"
-
-    @property
-    def pulls(self) -> tuple[Path, ...]:
-        """The folders with pulls."""
-        return self.home / PULLS, self.cache / PULLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +172,9 @@ def _run(job: _Job, evaluate: Evaluate) -> Outcome:
         outcome = _standing(job, recipe) or _made(job, sources, recipe)
         evaluate(job.places.releases / outcome.manifest.id)
         _activate(job, outcome.manifest.id)
-        if pulled and pulled.parent == job.places.cache / PULLS:
+        if pulled and is_in_hand(pulled, job.places.cache):
             put_aside(pulled, outcome.manifest.id)
-    job.kept.sweep()
-    sweep_pulls(job.places.cache, job.places.releases)
+    tidy(job.places)
     return outcome
 
 

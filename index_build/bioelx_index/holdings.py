@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bioelx.errors import BioelxError, FileError
 from bioelx.release import Manifest, list_releases, read_manifest
-from bioelx_index.build import Places
 from bioelx_index.kept import STAGES, outdated, unless_in_use
-from bioelx_index.pulls import PULLS, release_of
+from bioelx_index.places import PULLS, Places
+from bioelx_index.pulls import is_needed
 from bioelx_index.vector_store import SUFFIX, store_size
 from bioelx_index.vectors import VECTORS
 
@@ -35,8 +35,8 @@ class Holding:
 def holdings(places: Places) -> list[Holding]:
     """All that the cache holds.
 
-    Needed are the vectors of encoders that some release has, the pulls that some release was made
-    from or that are not finished, and of each stage the results that were used last.
+    Needed are the vectors of encoders that some release has, the pulls that an update of some
+    release begins with or that a build has in hand, and of each stage the results used last.
     """
     manifests = dict(_manifests(places.releases))
     return [*_vectors(places, manifests), *_pulls(places, manifests), *_results(places)]
@@ -51,9 +51,22 @@ def prune(places: Places) -> list[Holding]:
     with unless_in_use(places.cache) as free:
         if not free:
             raise BioelxError(f"{places.cache}: a build is at work; try again when it is done")
-        gone = [each for each in holdings(places) if not each.needed]
-        for path in (path for each in gone for path in each.paths):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return _remove_unneeded(holdings(places))
+
+
+def tidy(places: Places) -> None:
+    """Removes pulls and results that are not needed, unless a build is at work. Vectors stay: they
+    took longest to make."""
+    with unless_in_use(places.cache) as free:
+        if free:
+            manifests = dict(_manifests(places.releases))
+            _remove_unneeded([*_pulls(places, manifests), *_results(places)])
+
+
+def _remove_unneeded(held: list[Holding]) -> list[Holding]:
+    gone = [each for each in held if not each.needed]
+    for path in (path for each in gone for path in each.paths):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     return gone
 
 
@@ -79,9 +92,8 @@ def _vectors(places: Places, manifests: dict[str, Manifest]) -> Iterator[Holding
 
 def _pulls(places: Places, manifests: dict[str, Manifest]) -> Iterator[Holding]:
     for folder in sorted((places.cache / PULLS).glob("*")):
-        release = release_of(folder)
-        note = f"of release {release}" if release else "not finished, or of no release yet"
-        needed = not release or release in manifests
+        needed = is_needed(folder, places.cache, manifests.values())
+        note = "in hand, or what an update begins with" if needed else "of no release"
         yield Holding.of("pull", folder.name, note, needed, folder)
 
 

@@ -88,14 +88,6 @@ class Kept:
             os.utime(folder)
             yield result
 
-    def sweep(self) -> None:
-        """Removes of each stage what neither the last build used nor the one before, unless a
-        build is at work."""
-        with unless_in_use(self._root) as free:
-            if free:
-                for folder in (each for stage in STAGES for each in outdated(self._root / stage)):
-                    shutil.rmtree(folder)
-
 
 def outdated(stage: Path) -> list[Path]:
     """The results in a stage's folder that neither the last build used nor the one before."""

@@ -9,19 +9,21 @@ pulls anew.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from bioelx.release import list_releases
+from bioelx.errors import FileError
+from bioelx.release import Manifest
 from bioelx_index.endpoint import local_endpoint
 from bioelx_index.kept import digest
+from bioelx_index.places import PULLS
 from bioelx_index.progress import Stages
 from bioelx_index.sources.config import SourceConfig
 from bioelx_index.sources.wikidata.base import Base
 from bioelx_index.sources.wikidata.changes import pull_changes
+from bioelx_index.sources.wikidata.folder import read_pull
 from bioelx_index.sources.wikidata.selection import Selection
 from bioelx_index.sources.wikidata.sparql import pull
-
-PULLS = "pulls"
 
 
 def pull_endpoint(url: str, cache: Path, *, user_agent: str, stages: Stages) -> Path:
@@ -56,6 +58,11 @@ def pull_slice(source: SourceConfig, folder: Path, *, stages: Stages) -> None:
         pull(url, folder, everything, user_agent="", stages=stages, origin=origin)
 
 
+def is_in_hand(folder: Path, cache: Path) -> bool:
+    """Whether a build has pulled it for itself, and not put it aside yet."""
+    return folder.parent == cache / PULLS and "-" not in folder.name
+
+
 def put_aside(folder: Path, release: str) -> None:
     """Keeps a pull as the one that a release was made from."""
     kept = folder.with_name(f"{folder.name}-{release}")
@@ -63,14 +70,12 @@ def put_aside(folder: Path, release: str) -> None:
     folder.rename(kept)
 
 
-def release_of(folder: Path) -> str:
-    """The release that a pull was put aside for, or "" if it was not."""
-    return folder.name.partition("-")[2]
-
-
-def sweep_pulls(cache: Path, releases: Path) -> None:
-    """Removes the pulls that were put aside for releases that are no more."""
-    known = ["", *list_releases(releases)]
-    for folder in (cache / PULLS).glob("*"):
-        if release_of(folder) not in known:
-            shutil.rmtree(folder)
+def is_needed(folder: Path, cache: Path, manifests: Iterable[Manifest]) -> bool:
+    """Whether a build has the pull in hand, or an update of some release may begin with it."""
+    if is_in_hand(folder, cache):
+        return True
+    try:
+        records = read_pull(folder).sha256
+    except FileError:  # another version's
+        return False
+    return any(source.records == records for each in manifests for source in each.sources)

@@ -21,8 +21,9 @@ from bioelx.errors import FileError, SourceError
 from bioelx.release import Manifest
 from bioelx.settings import home, shipped
 from bioelx.v1 import linker_pb2 as pb
-from bioelx_index.build import Places, build
+from bioelx_index.build import build
 from bioelx_index.endpoint import free_port
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
 from bioelx_index.settings import BuildSettings, SelectSettings
 

@@ -31,7 +31,8 @@ from bioelx.settings import shipped
 from bioelx.types import Query
 from bioelx_index import build as build_module
 from bioelx_index import endpoint
-from bioelx_index.build import Outcome, Places, build, update
+from bioelx_index.build import Outcome, build, update
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
 from bioelx_index.settings import BuildSettings
 from bioelx_index.sources.config import read_sources

@@ -60,7 +60,8 @@ class Job:
 def job(tmp_path: Path, small_snapshot: Path) -> Iterator[Job]:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "models").symlink_to(shipped("models"))
+    for part in ("models", "data"):
+        (home / part).symlink_to(shipped(part))
     with local_endpoint(small_snapshot / "slice.nt", writable=True) as url:
         job = Job(home, ("--data", str(small_snapshot), "--endpoint", url))
         job.run(home, "build")

@@ -26,7 +26,8 @@ from bioelx.release import Manifest, find_release, read_manifest
 from bioelx.release.manifest import MANIFEST_FILE
 from bioelx.settings import shipped
 from bioelx.v1 import linker_pb2 as pb
-from bioelx_index.build import Places, build
+from bioelx_index.build import build
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
 from bioelx_index.settings import BuildSettings, WikidataSettings
 from bioelx_index.sources.wikidata.base import find_base, open_base
@@ -37,10 +38,11 @@ DISEASE = 12136
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A BIOELX_HOME with models and nothing else."""
+    """A BIOELX_HOME with what is shipped and nothing else."""
     folder = tmp_path / "home"
     folder.mkdir()
-    (folder / "models").symlink_to(shipped("models"))
+    for part in ("models", "data"):
+        (folder / part).symlink_to(shipped(part))
     monkeypatch.setenv("BIOELX_HOME", str(folder))
     return folder
 
