@@ -280,7 +280,7 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
         "select": _part(job.settings),
     }
     if job.trains:
-        return {**recipe, "encoder": digest([recipe, job.settings.encoder.training])}
+        return {**recipe, "encoder": digest([recipe, _training(job)])}
     fingerprint = read_card(job.encoder).fingerprint
     # An update inherits how the encoder came to be: trained on what was there then.
     inherited = job.before.recipe.get("encoder") if job.before else None
@@ -412,8 +412,7 @@ def _encoder(job: _Job, draft: Path) -> Encoder:
 
 def _train(job: _Job, draft: Path) -> None:
     """Trains an encoder on the draft's tables, unless that was done before, into the draft."""
-    training = job.settings.encoder.training
-    recipe = [_checksums(draft), training]
+    recipe = [_checksums(draft), _training(job)]
     with job.kept.result("encoder", recipe) as result:
         if result.whole:
             with job.stages.stage("train") as stage:
@@ -425,12 +424,17 @@ def _train(job: _Job, draft: Path) -> None:
                 train_encoder,
             )
 
+            settings = TrainSettings.model_validate(_training(job))
             work = result.folder / "work"  # where a killed training goes on
-            trained = train_encoder(draft, TrainSettings(**training), work, job.stages)
+            trained = train_encoder(draft, settings, work, job.stages)
             _copy_encoder(trained, result.folder / "encoder")
             shutil.rmtree(work)
             result.keep()
         _copy_encoder(result.folder / "encoder", draft / "encoder")
+
+
+def _training(job: _Job) -> dict[str, Any]:
+    return job.settings.encoder.model_dump(mode="json")["training"]
 
 
 def _encode(
