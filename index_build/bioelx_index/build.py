@@ -1,8 +1,9 @@
 """The offline journey: sources -> names -> knowledge base -> vectors -> index -> release.
 
-`build` reads from top to bottom; each step is one call into the module that owns it. What a step
-made is kept, keyed by all that went into it, and so is every vector: a build that was killed goes
-on in the step that it was in, and the next one does only what has other inputs or settings.
+`_run` reads from top to bottom, and so does `_made`, its middle; each step is one call into the
+module that owns it. What a step made is kept, keyed by all that went into it, and so is every
+vector: a build that was killed goes on in the step that it was in, and the next one does only what
+has other inputs or settings.
 """
 
 from __future__ import annotations
@@ -354,9 +355,9 @@ def _merged_tables(job: _Job, sources: list[SourceConfig]) -> tuple[pa.Table, pa
 
 def _ids_of(job: _Job) -> str:
     """A digest of all that a merge takes from the parent release: its concepts."""
-    if not job.parent:
+    if job.parent is None:
         return ""
-    return read_manifest(job.places.releases / job.parent).files[CONCEPTS_FILE].sha256
+    return stamp_file(job.places.releases / job.parent / CONCEPTS_FILE).sha256
 
 
 def _records(job: _Job, sources: list[SourceConfig]) -> Iterator[tuple[str, SourceConcept]]:
