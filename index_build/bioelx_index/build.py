@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from bioelx.confidence import CONFIDENCE_FILE, ConfidenceModel
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import CARD_FILE, read_card
-from bioelx.errors import BioelxError, FileError, NotFoundError
+from bioelx.errors import BioelxError, FileError, InstallationError, NotFoundError
 from bioelx.gate import activate_checked
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
@@ -412,22 +412,22 @@ def _encoder(job: _Job, draft: Path) -> Encoder:
 
 
 def _train(job: _Job, draft: Path) -> None:
-    """Trains an encoder on the draft's tables, unless that was done before, into the draft."""
-    recipe = [_checksums(draft), _training(job)]
-    with job.kept.result("encoder", recipe) as result:
+    """Trains an encoder on the draft's names, unless that was done before, into the draft."""
+    with job.kept.result("encoder", [_checksums(draft), _training(job)]) as result:
         if result.whole:
             with job.stages.stage("train") as stage:
                 stage.unchanged = True
                 stage.result = read_card(result.folder / "encoder").name
         else:
-            from bioelx_index.train.encoder import (  # type: ignore[import-untyped]  # brings torch
-                TrainSettings,
-                train_encoder,
-            )
-
-            settings = TrainSettings.model_validate(_training(job))
+            try:
+                from bioelx_index.train.encoder import train_encoder  # brings torch
+            except ImportError as error:
+                raise InstallationError(
+                    f"training needs {error.name}: pip install 'bioelx[train]'"
+                ) from None
             work = result.folder / "work"  # where a killed training goes on
-            trained = train_encoder(draft, settings, work, job.stages)
+            training, vectors = job.settings.encoder.training, job.places.cache / VECTORS
+            trained = train_encoder(draft, training, work, job.stages, vectors)
             _copy_encoder(trained, result.folder / "encoder")
             shutil.rmtree(work)
             result.keep()
@@ -435,7 +435,7 @@ def _train(job: _Job, draft: Path) -> None:
 
 
 def _training(job: _Job) -> dict[str, Any]:
-    return job.settings.encoder.model_dump(mode="json")["training"]
+    return job.settings.encoder.training.model_dump(mode="json")
 
 
 def _encode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -23,18 +23,11 @@ from bioelx.errors import BioelxError, FileError
 from bioelx.settings import GateSettings
 from bioelx.settings import read_settings as settings_of
 from bioelx_eval.datasets import DATASETS
+from bioelx_index.filepath import FilePath, in_file
 from bioelx_index.sources.options import TypeName
+from bioelx_index.train.settings import TrainSettings
 
 _WIDTH = 88
-
-
-def _from_the_file(path: Path, info: ValidationInfo) -> Path:
-    """A path in a file is meant from the file's own folder."""
-    folder = (info.context or {}).get("folder", Path())
-    return folder / path.expanduser()
-
-
-FilePath = Annotated[Path, AfterValidator(_from_the_file)]
 
 
 class _Table(BaseModel):
@@ -92,9 +85,7 @@ class EncoderSettings(_Table):
         description="Train an encoder on the names of the release, in place of one that is there. "
         "It needs the extra [train].",
     )
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="How to train, where 'train' is true."
-    )
+    training: TrainSettings = TrainSettings()
 
     @model_validator(mode="after")
     def _is_one(self) -> EncoderSettings:
@@ -215,8 +206,7 @@ def read_settings(file: Path | None, overrides: Mapping[str, Any] | None = None)
 def _read_file(file: Path) -> BuildSettings:
     try:
         written = tomllib.loads(file.read_text(encoding="utf-8"))
-        context = {"folder": file.parent}
-        return BuildSettings.model_validate(written, context=context)
+        return BuildSettings.model_validate(written, context=in_file(file))
     except FileNotFoundError:
         raise FileError(file, "no such file") from None
     except OSError as error:
@@ -287,13 +277,4 @@ def _comment(text: str) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, dict):
-        return "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return json.dumps(value, default=str)  # what TOML calls a string, a list, a boolean is that

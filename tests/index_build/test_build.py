@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 import pytest
-from pydantic import BaseModel
 from rich.console import Console
 
 from bioelx.errors import (
@@ -244,11 +243,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     encoder under another name, and lists the settings that it was called with."""
     calls: list[Any] = []
 
-    class TrainSettings(BaseModel):
-        epochs: int = 1
-
-    def train_encoder(tables: Path, settings: Any, out: Path, stages: Stages) -> Path:
-        calls.append((KnowledgeBase.open(tables).name_count, settings.epochs))
+    def train_encoder(tables: Path, settings: Any, out: Path, *given: object) -> Path:
+        calls.append((KnowledgeBase.open(tables).name_count, settings.steps))
         folder = shutil.copytree(shipped("models/multilingual-e5-small-int8"), out / "encoder")
         card = orjson.loads((folder / "encoder.json").read_bytes())
         named = {**card, "name": f"trained {len(calls)}"}
@@ -256,7 +252,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return Path(folder)
 
     trainer: Any = ModuleType("bioelx_index.train.encoder")
-    trainer.TrainSettings, trainer.train_encoder = TrainSettings, train_encoder
+    trainer.train_encoder = train_encoder
     monkeypatch.setitem(sys.modules, "bioelx_index.train.encoder", trainer)
     return calls
 
@@ -264,7 +260,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_an_encoder_is_trained_once_for_the_same_names_and_settings(
     run: Callable[..., Outcome], small_snapshot: Path, places: Places, trained: list[Any]
 ) -> None:
-    training = {"encoder": {"train": True, "training": {"epochs": 2}}}
+    training = {"encoder": {"train": True, "training": {"steps": 2}}}
     first = run(**training)
     assert trained == [(first.manifest.names, 2)]
     assert first.manifest.encoder.name == "trained 1"
@@ -279,8 +275,8 @@ def test_an_encoder_is_trained_once_for_the_same_names_and_settings(
     again = run(**training)
     assert again.manifest.encoder.name == "trained 2"
     assert again.encoded == again.manifest.index.vectors
-    run(encoder={"train": True, "training": {"epochs": 3}})
-    assert [epochs for _, epochs in trained] == [2, 2, 3]
+    run(encoder={"train": True, "training": {"steps": 3}})
+    assert [steps for _, steps in trained] == [2, 2, 3]
 
 
 def test_an_update_does_not_drop_what_is_not_named_again(

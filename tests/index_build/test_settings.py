@@ -59,6 +59,10 @@ def test_paths_are_meant_from_the_file_and_options_override_single_keys(file: Pa
     [
         ("[selct]", "selct: no such key; there are data, umls, dictionary, wikidata, select"),
         ("[select]\nnamez = 3", "select.namez: no such key; there are names, types"),
+        (
+            "[encoder.training]\nstep = 3",
+            "encoder.training.step: no such key; there are base",
+        ),
         ("[select]\nnames = 0", "select.names: Input should be greater than or equal to 1"),
         ('[select]\ntypes = ["gene", "illness"]', "select.types[1]: 'illness' is none of disease"),
         ('[encoder]\ntrain = "perhaps"', "encoder.train: Input should be a valid boolean"),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -340,24 +340,25 @@ def export(
         "model.onnx": graph.SerializeToString(deterministic=True),
         "tokenizer.json": tokenizer.to_str().encode(),
     }
-    card = {
-        "schema": SCHEMA,
-        "name": name,
-        "format": "onnx",
-        "dimension": parent.config["hidden_size"],
-        "max_tokens": max_tokens,
-        "prefix": prefix,
-        "base": base,
-        "files": {
-            file: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            for file, content in contents.items()
-        },
-    }
-    contents[CARD_FILE] = (json.dumps(card, indent=2) + "\n").encode()
     out.mkdir(parents=True, exist_ok=True)
     for file, content in contents.items():
         (out / file).write_bytes(content)
-    return sum(map(len, contents.values()))
+    write_card(
+        out, list(contents), format="onnx", name=name, base=base, prefix=prefix,
+        max_tokens=max_tokens, dimension=parent.config["hidden_size"],
+    )  # fmt: skip
+    return sum(path.stat().st_size for path in out.iterdir())
+
+
+def write_card(folder: Path, files: Iterable[str], **said: str | int) -> None:
+    """Write encoder.json: what is `said` of the encoder, with the checksums of its files."""
+    stamps = {}
+    for file in sorted(files):
+        content = (folder / file).read_bytes()
+        stamps[file] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    order = ("name", "format", "dimension", "max_tokens", "prefix", "base")
+    card = {"schema": SCHEMA, **{key: said[key] for key in order}, "files": stamps}
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def main(

@@ -128,8 +128,12 @@ def _write(model: Path, definition: dict[str, Any], kept: npt.NDArray[np.int64],
     for special in (definition["post_processor"] or {}).get("special_tokens", {}).values():
         special["ids"] = [new_id[old] for old in special["ids"]]
 
-    ours = ("model.safetensors", "config.json", "tokenizer.json")
-    shutil.copytree(model, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*ours))
+    # Everything else as it is; of a folder within, its own config.json too.
+    ours = {"model.safetensors", "config.json", "tokenizer.json"}
+    shutil.copytree(
+        model, out, dirs_exist_ok=True,
+        ignore=lambda folder, _: ours if Path(folder) == model else (),
+    )  # fmt: skip
     save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
     (out / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     text = json.dumps(definition, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,299 @@
+"""The journey of an encoder: names -> held-out names -> base model -> training -> export.
+
+Stage one of BioELX (arXiv 2605.27380): SapBERT's self-alignment (Liu et al. 2021) on names in all
+languages. What a kill costs is the steps since the last checkpoint; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from datasets import Features, IterableDataset, Value
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_utils import get_last_checkpoint
+
+from bioelx.encoding import open_encoder
+from bioelx.errors import BioelxError, FileError
+from bioelx_index.progress import Stage, Stages
+from bioelx_index.train.export import Bits, export, write_card
+from bioelx_index.train.heldout import HeldOutEvaluator, make_trial
+from bioelx_index.train.history import write_history
+from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
+from bioelx_index.train.names import hold_out, read_names, read_titles, speaking
+from bioelx_index.train.sampler import Sampler
+from bioelx_index.train.settings import TrainSettings
+from bioelx_index.vectors import encode_names
+
+SETTINGS_FILE = "settings.json"
+CHECKPOINTS, STABLE, MODEL, ENCODER = "checkpoints", "stable", "model", "encoder"
+LOG_STEPS = 10
+WEIGHT_DECAY = 0.01
+MAX_TOKENS = 64  # of what the exported encoder reads
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is drawn from, and what is held out of it."""
+
+    sampler: Sampler
+    evaluator: HeldOutEvaluator | None
+
+
+def train_encoder(
+    tables: Path, settings: TrainSettings, out: Path, stages: Stages, cache: Path | None = None
+) -> Path:
+    """Trains an encoder, or goes on where an earlier call was stopped.
+
+    Args:
+        tables: folder with names.arrow, such as a release.
+        out: folder of the training: settings, checkpoints, loss curve, model, encoder.
+        cache: of vectors, where a teacher's are kept; by default within `out`.
+
+    Returns:
+        The folder of the finished encoder, with its card.
+
+    Raises:
+        FileError: a file is missing or not what it should be.
+        BioelxError: `out` holds a training with other settings, or there is nothing to learn from.
+    """
+    _keep_settings(settings, out)
+    if (out / ENCODER).is_dir():
+        return out / ENCODER
+    with stages.stage("names") as stage:
+        data = read_data(tables, settings, stage)
+    with stages.stage("base model") as stage:
+        model = open_base(settings)
+        stage.result = f"{settings.base}, {_trained(model):,} weights to train"
+    loss = _loss(model, data, settings, cache or out / "vectors", stages)
+    first = first_step(out)
+    with stages.stage("train", total=settings.steps, done=first) as stage:
+        history = _train(model, data, loss, settings, out, stage)
+        stage.result = f"{settings.steps:,} steps of {settings.batch} names"
+    write_history(history, out)
+    with stages.stage("export") as stage:
+        model.save_pretrained(str(out / MODEL))
+        encoder = _export(model, settings, out)
+        stage.result = str(encoder)
+    return encoder
+
+
+def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
+    """Reads the names and titles; the names that are held out are the same for equal seeds."""
+    rng = np.random.default_rng(settings.seed)
+    names = read_names(tables, settings.longest)
+    known, held_out = hold_out(names, settings.held_out, rng)
+    evaluator = None
+    if len(held_out):
+        evaluator = HeldOutEvaluator(make_trial(held_out, known, rng), settings.prefix)
+    titles = None
+    if settings.titles:
+        titles = read_titles(settings.titles, names, settings.titles_items, settings.longest)
+    if settings.languages:
+        known = speaking(known, settings.languages)
+        titles = speaking(titles, settings.languages) if titles is not None else None
+    stage.result = f"{len(known):,} names, {len(held_out):,} more held out" + (
+        f", {len(titles):,} titles" if titles is not None else ""
+    )
+    return Data(Sampler(known, titles, settings), evaluator)
+
+
+def open_base(settings: TrainSettings) -> SentenceTransformer:
+    """Opens the base model, without dropout: there are more pairs than steps.
+
+    Raises:
+        BioelxError: it is neither a folder nor a hub's.
+    """
+    try:
+        model = SentenceTransformer(
+            settings.base, device="cpu" if not torch.cuda.is_available() else None
+        )
+    except (OSError, ValueError) as error:
+        raise BioelxError(f"base {settings.base}: cannot be opened ({error})") from None
+    model.max_seq_length = settings.max_pieces
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    for name, weights in model.named_parameters():
+        if "word_embeddings" in name:
+            weights.requires_grad = settings.embeddings
+    return model
+
+
+def first_step(out: Path) -> int:
+    """The step that a training in `out` goes on from; 0 for none."""
+    folder = out / CHECKPOINTS
+    checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
+
+
+def _loss(
+    model: SentenceTransformer, data: Data, settings: TrainSettings, cache: Path, stages: Stages
+) -> torch.nn.Module:
+    dimension = model.get_embedding_dimension()
+    if settings.teacher is None:
+        return AlignmentLoss(model, settings, dimension)
+    teacher = open_encoder(settings.teacher)
+    if teacher.card.dimension != dimension:
+        raise BioelxError(
+            f"teacher {settings.teacher}: is {teacher.card.dimension} wide, the base {dimension}"
+        )
+    names = data.sampler.names
+    rows = names.label_rows()
+    texts = list(dict.fromkeys(names.texts[rows]))
+    with stages.stage("teacher", total=len(texts)) as stage:
+        vectors, encoded = encode_names(texts, teacher, cache, stage.advance)
+        stage.result = f"{teacher.card.name}: {len(rows):,} labels, {encoded:,} of them encoded"
+    at = {text: row for row, text in enumerate(texts)}
+    labels = torch.from_numpy(vectors[[at[text] for text in names.texts[rows]]])
+    return TeacherLoss(model, settings, torch.from_numpy(names.concepts[rows]), labels)
+
+
+def _train(
+    model: SentenceTransformer,
+    data: Data,
+    loss: torch.nn.Module,
+    settings: TrainSettings,
+    out: Path,
+    stage: Stage,
+) -> list[dict[str, Any]]:
+    """Trains `model` to its last step and returns what was logged on the way."""
+    first = first_step(out)
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=_arguments(settings, out),
+        train_dataset=_dataset(data.sampler, settings, first),
+        loss=loss,
+        evaluator=data.evaluator,
+        callbacks=[_Progress(stage), _KeepStable(settings, out)],
+    )
+    trainer.train(resume_from_checkpoint=first > 0)
+    if trainer.state.global_step < settings.steps:
+        raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
+    return trainer.state.log_history
+
+
+def _arguments(settings: TrainSettings, out: Path) -> SentenceTransformerTrainingArguments:
+    decay = round(settings.decay * settings.steps)
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(out / CHECKPOINTS),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch,
+        learning_rate=settings.rate,
+        # Level until the last steps, so that a training can be prolonged from before them.
+        lr_scheduler_type="warmup_stable_decay",
+        lr_scheduler_kwargs={"num_decay_steps": decay, "decay_type": "1-sqrt"},
+        warmup_steps=settings.warm_up_steps,
+        weight_decay=WEIGHT_DECAY,
+        seed=settings.seed,
+        bf16=settings.bf16 == "on" or (settings.bf16 == "auto" and has_bf16()),
+        logging_steps=LOG_STEPS,
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=2,
+        eval_strategy="steps" if settings.held_out else "no",
+        eval_steps=settings.judge_steps,
+        # The pairs of a step follow from its number: nothing has to be read to be passed over.
+        ignore_data_skip=True,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def has_bf16() -> bool:
+    """Whether this machine computes in bfloat16 faster than in float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _dataset(sampler: Sampler, settings: TrainSettings, first: int) -> IterableDataset:
+    """Names and their concepts, a step's after another's, from step `first` on."""
+
+    draw = sampler.names_of if settings.teacher else sampler.pairs_of
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for step in range(first, settings.steps):
+            texts, concepts = draw(step)
+            for text, concept in zip(texts, concepts.tolist(), strict=True):
+                yield {"name": settings.prefix + text, "label": concept}
+
+    features = Features({"name": Value("string"), "label": Value("int64")})
+    return IterableDataset.from_generator(rows, features=features)
+
+
+class _Progress(TrainerCallback):
+    """Shows the steps as they are done."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._stage.advance(1)
+
+
+class _KeepStable(TrainerCallback):
+    """Keeps the checkpoint before the learning rate falls: from there a training is prolonged."""
+
+    def __init__(self, settings: TrainSettings, out: Path) -> None:
+        self._last_stable = settings.steps - round(settings.decay * settings.steps)
+        self._out = out
+
+    def on_step_end(self, _: Any, state: TrainerState, control: TrainerControl, **__: Any) -> None:
+        if state.global_step == self._last_stable:
+            control.should_save = True
+
+    def on_save(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
+        if state.global_step == self._last_stable and state.is_world_process_zero:
+            checkpoint = self._out / CHECKPOINTS / f"checkpoint-{state.global_step}"
+            shutil.copytree(checkpoint, self._out / STABLE, dirs_exist_ok=True)
+
+
+def _keep_settings(settings: TrainSettings, out: Path) -> None:
+    """Writes the settings beside the checkpoints, which are of no other training."""
+    path = out / SETTINGS_FILE
+    said = settings.model_dump(mode="json")
+    if path.exists():
+        try:
+            earlier = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError as error:
+            raise FileError(path, f"not a training's settings ({error})") from None
+        differ = sorted(key for key in {*said, *earlier} if said.get(key) != earlier.get(key))
+        if differ:
+            raise BioelxError(
+                f"{out}: holds a training with another {', '.join(differ)}: take another folder, "
+                "or its settings"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+
+
+def _export(model: SentenceTransformer, settings: TrainSettings, out: Path) -> Path:
+    """int8 ONNX for what has a small table of pieces; else the model itself, for torch."""
+    draft = out / f"{ENCODER}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    said = {"name": settings.name, "base": settings.base, "prefix": settings.prefix}
+    if settings.export == "onnx":
+        export(out / MODEL, draft, **said, max_tokens=MAX_TOKENS, table_bits=Bits.FOUR)
+    else:
+        shutil.copytree(out / MODEL, draft)
+        dimension = model.get_embedding_dimension()
+        files = [str(path.relative_to(draft)) for path in draft.rglob("*") if path.is_file()]
+        write_card(draft, files, **said, format="torch", dimension=dimension, max_tokens=MAX_TOKENS)
+    draft.rename(out / ENCODER)
+    return out / ENCODER
+
+
+def _trained(model: torch.nn.Module) -> int:
+    return sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
