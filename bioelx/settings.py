@@ -110,7 +110,7 @@ class GateSettings(BaseSettings):
         0.1, ge=0, le=1, description="share of the mentions whose concept may be gone from it"
     )
     gate_rows: Path | None = Field(
-        None, description="file of mentions; the default is data/regression.jsonl"
+        None, description="file of mentions, in place of data/regression.jsonl"
     )
 
 

@@ -11,9 +11,10 @@ from bioelx.gate.rows import read_rows
 from bioelx.gate.run import answers_of
 from bioelx.gate.verdict import ENOUGH, Verdict, compare
 from bioelx.release import activate, active_release, find_release, list_releases, read_manifest
-from bioelx.settings import GateSettings, read_settings, releases_dir, shipped
+from bioelx.settings import GateSettings, home, read_settings, releases_dir
 
 EVALUATIONS = "evaluations"
+REGRESSION_SET = "data/regression.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def check(
     """Links the regression set with a release and with its parent, and compares the answers.
 
     Answers are kept beside the releases, in evaluations/RELEASE/regression.json, and a release is
-    not asked twice. A parent that cannot be opened does not stand in the way of a whole release.
+    not asked twice. A parent that cannot be opened does not stand in the way of a whole release,
+    nor does it that the shipped regression set is not there.
 
     Args:
         say: is told what is being done.
@@ -72,8 +74,13 @@ def check(
     folder = find_release(release, root)
     baseline = find_baseline(folder, root)
     if baseline is None:
-        return Outcome(folder.name, None, None, "there is no release to compare it with")
-    rows = read_rows(settings.gate_rows or shipped("data/regression.jsonl"))
+        return Outcome(
+            folder.name, None, None, "no parent of it is here, and no other release active"
+        )
+    path = settings.gate_rows or home() / REGRESSION_SET
+    if not (settings.gate_rows or path.exists()):
+        return Outcome(folder.name, baseline, None, f"there is no {path}")
+    rows = read_rows(path)
     evaluations = root.parent / EVALUATIONS
     say(f"regression set on {folder.name}")
     now = answers_of(folder, rows, evaluations)

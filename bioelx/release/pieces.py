@@ -48,16 +48,18 @@ def unused_pieces(root: Path) -> list[Path]:
     return [piece for piece in (root / PIECES).glob("*") if piece.stat().st_nlink == 1]
 
 
+def bytes_on_disk(folders: Iterable[Path]) -> int:
+    """How many bytes the files in these folders take, each counted once."""
+    return sum({said.st_ino: said.st_size for said in map(Path.stat, _files(folders))}.values())
+
+
 def bytes_freed(folders: Iterable[Path], root: Path) -> int:
     """How many bytes the disk would get back if these folders of `root` were gone, with the pieces
     that nothing else holds."""
-    links: Counter[int] = Counter()
-    of_inode: dict[int, os.stat_result] = {}
-    for path in (*(root / PIECES).glob("*"), *_files(folders)):
-        said = path.stat()
-        links[said.st_ino] += 1
-        of_inode[said.st_ino] = said
-    return sum(said.st_size for inode, said in of_inode.items() if links[inode] == said.st_nlink)
+    said = [path.stat() for path in (*(root / PIECES).glob("*"), *_files(folders))]
+    links = Counter(each.st_ino for each in said)
+    sizes = {each.st_ino: each.st_size for each in said if links[each.st_ino] == each.st_nlink}
+    return sum(sizes.values())
 
 
 def _files(folders: Iterable[Path]) -> Iterator[Path]:
