@@ -79,7 +79,9 @@ class Linker:
         encoder = open_encoder(folder / "encoder", threads=threads)
         if encoder.card.fingerprint != manifest.encoder.fingerprint:
             raise FileError(folder / "encoder", "is not the encoder of this release's vectors")
-        index = NameIndex.open(folder, manifest.index.factory, threads=threads)
+        index = NameIndex.open(
+            folder, manifest.index.factory, manifest.index.parameters, threads=threads
+        )
         if index.text_count != len(knowledge_base.texts):
             raise FileError(folder / "index.faiss", "does not belong to names.arrow beside it")
         return cls(

@@ -1,14 +1,14 @@
 """Where things are, and what a server is allowed to do.
 
-Every setting has an environment variable of the same name in capitals with the prefix BIOELX_;
-a command-line option overrides it.
+Every setting has an environment variable of the same name in capitals with the prefix BIOELX_
+(BIOELX_INDEX_ for those of the index); a command-line option overrides it.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -114,6 +114,32 @@ class GateSettings(BaseSettings):
     )
 
 
+class IndexSettings(BaseSettings):
+    """Which index a build makes, how it is searched, and on what.
+
+    docs/index.md has the measurements behind the defaults.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BIOELX_INDEX_", frozen=True)
+
+    factory: str = Field("", description="FAISS factory string; empty: by size and device")
+    exact_up_to: int = Field(
+        250_000, ge=0, description="distinct names up to which a CPU compares every one"
+    )
+    ef_construction: int = Field(80, ge=1, description="HNSW: neighbours weighed for a new vector")
+    ef_search: int = Field(192, ge=1, description="HNSW: neighbours weighed in a search")
+    nprobe: int = Field(64, ge=1, le=2048, description="IVF: lists read in a search")
+    min_recall: float = Field(
+        0.95, ge=0, le=1, description="recall@10 and @50 below which a build fails"
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="where to search; auto: on a GPU if FAISS sees one"
+    )
+    gpu_gigabytes: float = Field(
+        8.0, gt=0, description="GPU memory for the vectors of one release; past it: IVF"
+    )
+
+
 def read_settings(kind: type[S], **given: Any) -> S:
     """Settings as they are given, the others from the environment.
 
@@ -124,6 +150,6 @@ def read_settings(kind: type[S], **given: Any) -> S:
         return kind(**given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0])
-        option = f"--{name.replace('_', '-')} (or BIOELX_{name.upper()})"
-        raise BioelxError(f"{option}: {first['msg']}") from None
+        variable = f"{kind.model_config.get('env_prefix', '')}{first['loc'][0]}".upper()
+        option = "--" + variable.removeprefix("BIOELX_").lower().replace("_", "-")
+        raise BioelxError(f"{option} (or {variable}): {first['msg']}") from None

@@ -50,6 +50,8 @@ settings.load_profile("bioelx")
 TINY = Path(__file__).parent / "files" / "tiny"
 RETIRED = "wikidata:Q999999999"
 """A retired concept of the tiny release; its successor is influenza."""
+RETIRED_EARLIER = "wikidata:Q999999998"
+"""Another, retired in favour of that one."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,8 +112,9 @@ def tiny_tables() -> tuple[pa.Table, pa.Table]:
         }
         for row in _rows("concepts.tsv")
     ]
-    retired = {"concept_id": RETIRED, "label": "grippe", "status": "retired"}
-    concepts.append({**concepts[0], **retired, "xrefs": [], "replaced_by": "wikidata:Q2840"})
+    for retired, successor in ((RETIRED, "wikidata:Q2840"), (RETIRED_EARLIER, RETIRED)):
+        changed = {"concept_id": retired, "status": "retired", "replaced_by": successor}
+        concepts.append({**concepts[0], "label": "grippe", "xrefs": [], **changed})
     names = [{**row, "ambiguous": False} for row in _rows("names.tsv")]
     return (
         pa.Table.from_pylist(concepts, CONCEPTS_SCHEMA),

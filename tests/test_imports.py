@@ -38,7 +38,7 @@ AT_THE_TOP = {"cli", "__main__", "__init__"}
 
 NAIVE = "bioelx_eval/speed/naive.py"  # a script: it runs in a process of its own
 HEAVY = {
-    "faiss": ("bioelx/search/index.py", NAIVE),
+    "faiss": ("bioelx/search/index.py", "bioelx/search/gpu.py", NAIVE),
     "onnxruntime": ("bioelx/encoding/onnx.py", "bioelx/ranking/onnx.py", "bioelx_index/train/"),
     **dict.fromkeys(
         ("torch", "transformers", "sentence_transformers"),

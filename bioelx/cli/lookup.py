@@ -104,7 +104,7 @@ def info(
     if output.chosen(form) is options.Output.JSON:
         output.print_message(reply)
         return
-    limits = reply.limits
+    limits, index = reply.limits, reply.search_index
     _print_fields(
         {
             "version": reply.version,
@@ -112,7 +112,14 @@ def info(
             "knowledge": f"{reply.concepts:,} concepts, {reply.names:,} names",
             "encoder": f"{reply.encoder} ({reply.encoder_fingerprint})",
             "ranker": reply.ranker or "none",
-            "index": reply.index,
+            "index": ", ".join(
+                [
+                    f"{index.factory} on {index.device}",
+                    *(f"{name} {value}" for name, value in sorted(index.parameters.items())),
+                    f"recall@10 {index.recall_at_10:.3f}",
+                ]
+            ),
+            "index note": index.note,
             "device": reply.device,
             "NIL below": f"{reply.default_min_confidence:.3f}",
             "types": ", ".join(reply.types),

@@ -49,9 +49,16 @@ class EncoderStamp:
 @dataclass(frozen=True, slots=True)
 class IndexStamp:
     factory: str
+    """FAISS factory string."""
     vectors: int
     recall_at_10: float
-    """Share of the 10 nearest names of exact search that the index finds too."""
+    """Share of the 10 nearest names of exact search that the index finds too; the queries are real
+    names, perturbed, that do not count themselves."""
+    recall_at_50: float | None = None
+    parameters: dict[str, int] = field(default_factory=dict)
+    """FAISS's own names: efConstruction, efSearch, nprobe."""
+    device: str = "cpu"
+    """Where the recall was measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,21 @@ def info_reply(linker: Linker, limits: Limits) -> pb.InfoReply:
         schemes=kb.schemes,
         languages=kb.languages,
         device=linker.encoder.device,
+        search_index=_index(linker),
+    )
+
+
+def _index(linker: Linker) -> pb.Index:
+    stamp, index = linker.manifest.index, linker.index
+    return pb.Index(
+        factory=stamp.factory,
+        parameters=index.parameters,
+        device=index.device,
+        held_as=index.held_as,
+        recall_at_10=stamp.recall_at_10,
+        recall_at_50=stamp.recall_at_50,
+        recall_device=stamp.device,
+        note=index.note,
     )
 
 

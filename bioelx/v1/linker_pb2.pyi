@@ -756,6 +756,80 @@ class Source(_message.Message):
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
 @_typing.final
+class Index(_message.Message):
+    """How names are searched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FACTORY_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    HELD_AS_FIELD_NUMBER: _builtins.int
+    RECALL_AT_10_FIELD_NUMBER: _builtins.int
+    RECALL_AT_50_FIELD_NUMBER: _builtins.int
+    RECALL_DEVICE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    factory: _builtins.str
+    """FAISS factory string of the release's file"""
+    device: _builtins.str
+    """cpu, or gpu:0"""
+    held_as: _builtins.str
+    """the form it has on that device"""
+    recall_at_10: _builtins.float
+    """Share of the nearest 10 and 50 names of exact search that the index finds, as measured by the
+    build on the device recall_device; absent if it was not.
+    """
+    recall_at_50: _builtins.float
+    recall_device: _builtins.str
+    note: _builtins.str
+    """What is to be known before relying on it."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """FAISS's own names: efConstruction, efSearch, nprobe"""
+
+    def __init__(
+        self,
+        *,
+        factory: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        device: _builtins.str = ...,
+        held_as: _builtins.str = ...,
+        recall_at_10: _builtins.float = ...,
+        recall_at_50: _builtins.float | None = ...,
+        recall_device: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recall_at_50", b"_recall_at_50", "recall_at_50", b"recall_at_50"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recall_at_50", b"_recall_at_50", "device", b"device", "factory", b"factory", "held_as", b"held_as", "note", b"note", "parameters", b"parameters", "recall_at_10", b"recall_at_10", "recall_at_50", b"recall_at_50", "recall_device", b"recall_device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__recall_at_50: _TypeAlias = _typing.Literal["recall_at_50"]  # noqa: Y015
+    _WhichOneofArgType__recall_at_50: _TypeAlias = _typing.Literal["_recall_at_50", b"_recall_at_50"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall_at_50) -> _WhichOneofReturnType__recall_at_50 | None: ...
+
+Global___Index: _TypeAlias = Index  # noqa: Y015
+
+@_typing.final
 class InfoReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -776,6 +850,7 @@ class InfoReply(_message.Message):
     SCHEMES_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
+    SEARCH_INDEX_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """of the server"""
     release: _builtins.str
@@ -789,6 +864,7 @@ class InfoReply(_message.Message):
     """FAISS factory string"""
     default_min_confidence: _builtins.float
     device: _builtins.str
+    """of the encoder"""
     @_builtins.property
     def loaded_releases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -803,6 +879,8 @@ class InfoReply(_message.Message):
     def schemes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def search_index(self) -> Global___Index: ...
     def __init__(
         self,
         *,
@@ -823,10 +901,11 @@ class InfoReply(_message.Message):
         schemes: _abc.Iterable[_builtins.str] | None = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
         device: _builtins.str = ...,
+        search_index: Global___Index | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "release_created", b"release_created"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "release_created", b"release_created", "search_index", b"search_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concepts", b"concepts", "default_min_confidence", b"default_min_confidence", "device", b"device", "encoder", b"encoder", "encoder_fingerprint", b"encoder_fingerprint", "index", b"index", "languages", b"languages", "limits", b"limits", "loaded_releases", b"loaded_releases", "names", b"names", "ranker", b"ranker", "release", b"release", "release_created", b"release_created", "schemes", b"schemes", "sources", b"sources", "types", b"types", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concepts", b"concepts", "default_min_confidence", b"default_min_confidence", "device", b"device", "encoder", b"encoder", "encoder_fingerprint", b"encoder_fingerprint", "index", b"index", "languages", b"languages", "limits", b"limits", "loaded_releases", b"loaded_releases", "names", b"names", "ranker", b"ranker", "release", b"release", "release_created", b"release_created", "schemes", b"schemes", "search_index", b"search_index", "sources", b"sources", "types", b"types", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

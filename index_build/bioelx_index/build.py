@@ -39,7 +39,8 @@ from bioelx.release import (
 )
 from bioelx.release.manifest import read_manifest, stamp_file, utc_now
 from bioelx.release.store import finish_release, previous_release
-from bioelx.search.index import EXACT_FACTORY, INDEX_FILE, NameIndex
+from bioelx.search.choice import EXACT_FACTORY
+from bioelx.search.index import INDEX_FILE, NameIndex
 from bioelx.settings import shipped
 from bioelx_index.calibrate import fit_confidence
 from bioelx_index.holdings import tidy
@@ -56,7 +57,7 @@ from bioelx_index.pulls import (
     pull_slice,
     put_aside,
 )
-from bioelx_index.recall import recall_at
+from bioelx_index.recall import check_recall, exact_cosines, held_out, measure_recall
 from bioelx_index.settings import BuildSettings
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.config import (
@@ -279,6 +280,7 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
         "bioelx": version("bioelx"),
         "sources": digest(_what_is_merged(job, sources)),
         "select": _part(job.settings),
+        "index": digest(job.settings.index.model_dump()),
     }
     if job.trains:
         return {**recipe, "encoder": digest([recipe, _training(job)])}
@@ -457,22 +459,33 @@ def _index(
     draft: Path,
 ) -> tuple[NameIndex, IndexStamp]:
     exact = job.settings.dictionary is not None and job.settings.umls is None
-    recipe = [_checksums(draft), encoder.card.fingerprint, exact]
+    factory, settings = EXACT_FACTORY if exact else "", job.settings.index
+    recipe = [_checksums(draft), encoder.card.fingerprint, factory, settings.model_dump()]
     with job.stages.stage("index") as stage, job.kept.result("index", recipe) as result:
         stage.unchanged = result.whole
         if not result.whole:
-            index = NameIndex.build(vectors, factory=EXACT_FACTORY if exact else None)
+            index = NameIndex.build(vectors, factory=factory, settings=settings)
             index.save(result.folder)
-            recall = recall_at(10, index, vectors, knowledge_base, encoder)
-            made = IndexStamp(index.factory, index.text_count, round(recall, 4))
+            queries = held_out(knowledge_base, encoder)
+            recall = measure_recall(index, vectors, queries, exact_cosines(vectors, queries))
+            check_recall(recall, index, settings.min_recall)
+            made = IndexStamp(
+                factory=index.factory,
+                vectors=index.text_count,
+                recall_at_10=round(recall.at_10, 4),
+                recall_at_50=round(recall.at_50, 4),
+                parameters=index.parameters,
+                device=index.device,
+            )
             (result.folder / _STAMP_FILE).write_bytes(_INDEX_STAMP.dump_json(made))
             result.keep()
         shutil.copyfile(result.folder / INDEX_FILE, draft / INDEX_FILE)
         stamp = _INDEX_STAMP.validate_json((result.folder / _STAMP_FILE).read_bytes())
         stage.result = (
-            f"{stamp.factory}, {stamp.vectors:,} vectors, recall@10 {stamp.recall_at_10:.3f}"
+            f"{stamp.factory} on {stamp.device}, {stamp.vectors:,} vectors, recall@10 "
+            f"{stamp.recall_at_10:.3f}, @50 {stamp.recall_at_50:.3f}"
         )
-    return NameIndex.open(draft, stamp.factory), stamp
+    return NameIndex.open(draft, stamp.factory, stamp.parameters, settings=settings), stamp
 
 
 def _fit_confidence(

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from bioelx.errors import BioelxError, FileError
-from bioelx.settings import GateSettings
+from bioelx.settings import GateSettings, IndexSettings
 from bioelx.settings import read_settings as settings_of
 from bioelx_eval.datasets import DATASETS
 from bioelx_index.filepath import FilePath, in_file
@@ -165,6 +165,7 @@ class BuildSettings(_Table):
     wikidata: WikidataSettings = WikidataSettings()
     select: SelectSettings = SelectSettings()
     encoder: EncoderSettings = EncoderSettings()
+    index: IndexSettings = Field(default_factory=IndexSettings)
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateTable = GateTable()
 

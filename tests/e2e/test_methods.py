@@ -17,16 +17,20 @@ from bioelx.v1 import linker_pb2 as pb
 
 INFLUENZA = "wikidata:Q2840"
 RETIRED = "wikidata:Q999999999"
+RETIRED_EARLIER = "wikidata:Q999999998"  # in favour of RETIRED
 
 
 def test_info(client, tiny_release):
     info = client.info()
     assert info.release == tiny_release.name
     assert list(info.loaded_releases) == [tiny_release.name]
-    assert (info.concepts, info.names) == (240, 1908)
+    assert (info.concepts, info.names) == (241, 1908)
     assert info.encoder == "multilingual-e5-small-int8"
     assert info.index == "Flat"
     assert info.device == "cpu"
+    index = info.search_index
+    assert (index.factory, index.device, index.held_as) == ("Flat", "cpu", "Flat")
+    assert (dict(index.parameters), index.recall_at_10, index.note) == ({}, 1, "")
     assert list(info.types) == list(TYPES)
     assert {"wikidata", "umls", "mesh"} <= set(info.schemes)
     assert {"ko", "th", "fi"} <= set(info.languages)
@@ -108,9 +112,10 @@ def test_concept_by_id_xref_and_retired_id(client):
         "tico:flu",
         "tico:influenza",
     }
-    retired = client.concept(RETIRED)
-    assert retired.concept.concept_id == INFLUENZA
-    assert retired.retired_id == RETIRED
+    for retired in (RETIRED, RETIRED_EARLIER):
+        reply = client.concept(retired)
+        assert (reply.concept.concept_id, reply.concept.status) == (INFLUENZA, "active")
+        assert reply.retired_id == retired
     with pytest.raises(NotFoundError):
         client.concept("wikidata:Q1")
     with pytest.raises(InvalidRequestError, match=r"^concept_id: "):

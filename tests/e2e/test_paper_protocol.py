@@ -127,7 +127,7 @@ def test_the_knowledge_base_is_the_dictionary_and_scores_follow_the_protocol(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bioelx.search.index.EXACT_UP_TO", 0)
+    monkeypatch.setenv("BIOELX_INDEX_EXACT_UP_TO", "0")
     active = built(home, "--data", small_snapshot)
     release = built(home, "--dictionary", dictionary)
     # Evaluated by its id; what is served stays as it was, and no id comes from there.

@@ -2,9 +2,11 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from bioelx.errors import BioelxError, FileError
 from bioelx_index.settings import BuildSettings, explain, read_settings
@@ -19,26 +21,29 @@ def test_the_explanation_is_a_file_that_changes_nothing() -> None:
     assert BuildSettings.model_validate(tomllib.loads(explain())) == BuildSettings()
 
 
+def tables(model: type[BaseModel], name: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """A table and all within it, each with its name."""
+    yield name, model
+    for key, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from tables(field.annotation, f"{name}.{key}".lstrip("."))
+
+
 def test_the_explanation_has_every_key_and_says_what_it_means(file: Path) -> None:
     said = explain()
-    for table, model in {
-        "": BuildSettings,
-        **{
-            name: field.annotation
-            for name, field in BuildSettings.model_fields.items()
-            if name in ("wikidata", "select", "encoder", "evaluate")
-        },
-    }.items():
-        part = said.partition(f"[{table}]\n")[2] if table else said
-        for name, field in model.model_fields.items():
-            if f"[{name}" not in said:
-                assert re.search(rf"^# \S.*\n(# )?{name} = ", part, re.MULTILINE), name
-                assert field.description
+    known = dict(tables(BuildSettings))
+    assert {"encoder.training", "index", "gate"} < set(known)
+    for table, model in known.items():
+        begins = said.index(f"\n[{table}]\n") if table else 0
+        part = said[begins:].split("\n[")[1 if table else 0]
+        keys = [key for key in model.model_fields if f"{table}.{key}".lstrip(".") not in known]
+        for key in keys:
+            assert re.search(rf"^# \S.*\n(# )?{key} = ", part, re.MULTILINE), (table, key)
     # An example that stands in a comment may be taken out of it.
     for example in re.findall(r"^# (\w+ = .+)$", said, re.MULTILINE):
         before = said[: said.index(f"# {example}")]
-        tables = re.findall(r"^\[(.+)\]$", before, re.MULTILINE)
-        file.write_text(f"[{tables[-1]}]\n{example}\n" if tables else example)
+        within = re.findall(r"^\[(.+)\]$", before, re.MULTILINE)
+        file.write_text(f"[{within[-1]}]\n{example}\n" if within else example)
         assert read_settings(file) != BuildSettings()
 
 
@@ -63,6 +68,8 @@ def test_paths_are_meant_from_the_file_and_options_override_single_keys(file: Pa
             "[encoder.training]\nstep = 3",
             "encoder.training.step: no such key; there are base",
         ),
+        ("[index]\nef = 3", "index.ef: no such key; there are factory, exact_up_to"),
+        ("[index]\nef_search = 0", "index.ef_search: Input should be greater than or equal"),
         ("[select]\nnames = 0", "select.names: Input should be greater than or equal to 1"),
         ('[select]\ntypes = ["gene", "illness"]', "select.types[1]: 'illness' is none of disease"),
         ('[encoder]\ntrain = "perhaps"', "encoder.train: Input should be a valid boolean"),

@@ -50,6 +50,12 @@ def part_of(release: Path, names: int, folder: Path, seed: int) -> Path:
     vectors = NameIndex.open(release, manifest.index.factory).vectors()[chosen]
     index = NameIndex.build(vectors)
     index.save(draft)
-    stamp = IndexStamp(index.factory, index.text_count, manifest.index.recall_at_10)
+    stamp = IndexStamp(
+        index.factory,
+        index.text_count,
+        manifest.index.recall_at_10,
+        manifest.index.recall_at_50,
+        index.parameters,
+    )
     part = replace(manifest, index=stamp, concepts=len(concepts), names=len(kept))
     return folder / finish_release(draft, part, folder).id
