@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,12 @@ def tidy(places: Places) -> None:
 def _remove_unneeded(held: list[Holding]) -> list[Holding]:
     gone = [each for each in held if not each.needed]
     for path in (path for each in gone for path in each.paths):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+            continue
+        path.unlink()
+        with suppress(OSError):  # there is more in it
+            path.parent.rmdir()
     return gone
 
 

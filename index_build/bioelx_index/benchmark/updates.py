@@ -138,7 +138,7 @@ def _change(url: str, places: Places, share: float, turn: int) -> int:
     qids, concepts = _items_of_active(places)
     wanted = round(share * concepts)
     if wanted > len(qids):
-        raise BioelxError(f"{wanted:,} concepts to change, and {len(qids):,} items of Wikidata")
+        raise BioelxError(f"{wanted:,} concepts to change, {len(qids):,} with labels of Wikidata")
     chosen = np.random.default_rng(_SEED + turn).permutation(qids)[:wanted].tolist()
     # The dates that were given to the items end in 2025.
     date = f"{utc_now() + timedelta(seconds=turn):%Y-%m-%dT%H:%M:%SZ}"
@@ -156,11 +156,14 @@ def _thirds(qids: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _items_of_active(places: Places) -> tuple[list[str], int]:
-    """The items that the active release names by Wikidata, and how many active concepts it has."""
+    """The items whose labels the active release has, and how many active concepts there are."""
     release = find_release(root=places.releases)
     concepts, names = map_table(release / CONCEPTS_FILE), map_table(release / NAMES_FILE)
-    by_wikidata = names.filter(pc.equal(names["source"].cast(pa.string()), WIKIDATA))
-    ids = pc.unique(by_wikidata["concept_id"].cast(pa.string())).to_pylist()
+    own = pc.and_(
+        pc.equal(names["source"].cast(pa.string()), WIKIDATA),
+        pc.equal(names["kind"].cast(pa.string()), "label"),
+    )
+    ids = pc.unique(names.filter(own)["concept_id"].cast(pa.string())).to_pylist()
     active = pc.sum(pc.equal(concepts["status"], Status.ACTIVE.value)).as_py()
     prefix = f"{WIKIDATA}:"
     return [each.removeprefix(prefix) for each in sorted(ids) if each.startswith(prefix)], active
