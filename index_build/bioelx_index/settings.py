@@ -165,7 +165,7 @@ class BuildSettings(_Table):
     wikidata: WikidataSettings = WikidataSettings()
     select: SelectSettings = SelectSettings()
     encoder: EncoderSettings = EncoderSettings()
-    index: IndexSettings = Field(default_factory=IndexSettings)
+    index: IndexSettings = Field(default_factory=lambda: settings_of(IndexSettings))
     evaluate: EvaluateSettings = EvaluateSettings()
     gate: GateTable = GateTable()
 
@@ -190,8 +190,7 @@ def read_settings(file: Path | None, overrides: Mapping[str, Any] | None = None)
         FileError: the file is not TOML, or a key in it does not exist or fit; the key is named.
         BioelxError: an override does not fit, or not to what the file says.
     """
-    said = _read_file(file) if file else BuildSettings()
-    given = said.model_dump(exclude_unset=True)
+    given = _read_file(file).model_dump(exclude_unset=True) if file else {}
     for key, value in (overrides or {}).items():
         *tables, last = key.split(".")
         table = given

@@ -98,3 +98,18 @@ def test_an_option_that_does_not_fit_is_named_by_its_key(file: Path) -> None:
     file.write_text('[wikidata]\nendpoint = "http://localhost"\n')
     with pytest.raises(BioelxError, match="pull and endpoint"):
         read_settings(file, {"wikidata.pull": Path("pull")})
+
+
+def test_what_the_file_does_not_say_the_environment_may(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOELX_INDEX_NPROBE", "7")
+    monkeypatch.setenv("BIOELX_GATE_MARGIN", "0.5")
+    file.write_text("[index]\nef_search = 99\n[gate]\nmax_gone = 0.25\n")
+    settings = read_settings(file, {"select.names": 3})
+    assert (settings.index.ef_search, settings.index.nprobe) == (99, 7)
+    gate = settings.gate.settings()
+    assert (gate.gate_max_gone, gate.gate_margin) == (0.25, 0.5)
+    monkeypatch.setenv("BIOELX_INDEX_NPROBE", "many")
+    with pytest.raises(BioelxError, match="BIOELX_INDEX_NPROBE"):
+        read_settings(None)
