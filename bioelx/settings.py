@@ -98,6 +98,22 @@ class ServerSettings(BaseSettings):
     limits: Limits = Field(default_factory=Limits)
 
 
+class GateSettings(BaseSettings):
+    """What a release must show before it becomes the active one."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+
+    gate_margin: float = Field(
+        0.02, ge=0, le=1, description="share of mentions by which it may be worse than its parent"
+    )
+    gate_max_gone: float = Field(
+        0.1, ge=0, le=1, description="share of the mentions whose concept may be gone from it"
+    )
+    gate_rows: Path | None = Field(
+        None, description="file of mentions, in place of data/regression.jsonl"
+    )
+
+
 class IndexSettings(BaseSettings):
     """Which index a build makes, how it is searched, and on what.
 

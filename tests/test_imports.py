@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Files and manifests, not models: the linker opens the parts that a release names.
     "release": GROUND,
     "linker": GROUND | {"kb", "encoding", "search", "ranking", "confidence", "release"},
+    "gate": GROUND | {"kb", "linker", "release"},
     # The server knows the linker, never an index or a model.
     "service": GROUND | {"kb", "linker", "release", "v1"},
     "client": GROUND | {"v1", "service"},

@@ -25,6 +25,8 @@ COMMANDS = {
     "pull": ("bioelx.cli.pull:app", "Pull a source into a folder that builds take."),
     "build": ("bioelx.cli.build:build", "Build a release from sources."),
     "train": ("bioelx.cli.train:app", "Train an encoder on a knowledge base's names."),
+    "update": ("bioelx.cli.build:update", "Build the next release from what has changed."),
+    "cache": ("bioelx.cli.cache:app", "Look at what builds keep, and remove what is not needed."),
     "release": ("bioelx.cli.release:app", "List, activate, verify and roll back releases."),
     "eval": ("bioelx_eval.cli:app", "Evaluate a release."),
 }

@@ -112,6 +112,18 @@ class KnowledgeBase:
         found = row < self.concept_count and self.concept_id(row) == concept_id
         return row if found else None
 
+    def successor(self, row: int) -> int:
+        """The row of the concept that took a retired one's place: `replaced_by` as far as it leads.
+        Of any other concept the row itself.
+        """
+        passed = {row}
+        while (after := self.concept(row).replaced_by) is not None:
+            following = self.row_of(after)
+            if following is None or following in passed:
+                break
+            passed.add(row := following)
+        return row
+
     def rows_with_xref(self, curie: str) -> list[int]:
         """Rows of the concepts that carry `curie` among their xrefs, in order of their ids."""
         xrefs, owners, order = self._xref_order

@@ -1,6 +1,8 @@
 """The manifest of a release: what it was made from, what it holds, and the proof that it is whole.
 
 A release's id is the time of its making and a hash of its content: `20261123T074500Z-1a2b3c4d`.
+The manifest proves the other files by their sha256, and itself by a checksum of all that it says: a
+change that leaves its meaning, such as a blank more, is none.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from bioelx.errors import FileError
 
 MANIFEST_FILE = "manifest.json"
-SCHEMA = 1
+SCHEMA = 2
+_CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class Manifest:
     concepts: int
     names: int
     files: dict[str, FileStamp] = field(default_factory=dict)
+    recipe: dict[str, str] = field(default_factory=dict)
+    """All that decides what it holds, but for the ids of its parent: a build of the same makes no
+    other release."""
     schema: int = SCHEMA
 
 
@@ -91,7 +97,8 @@ def release_id(created: datetime, files: dict[str, FileStamp]) -> str:
 
 def stamp_files(folder: Path) -> dict[str, FileStamp]:
     """Checksums of all files under `folder` but the manifest, by their relative path."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST_FILE)
+    own = folder / MANIFEST_FILE
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != own)
     return {str(path.relative_to(folder)): stamp_file(path) for path in paths}
 
 
@@ -101,23 +108,25 @@ def stamp_file(path: Path) -> FileStamp:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    encoded: Any = _ADAPTER.dump_python(manifest, mode="json")
+    encoded: dict[str, Any] = _ADAPTER.dump_python(manifest, mode="json")
+    sealed = {**encoded, _CHECKSUM: _checksum(encoded)}
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(encoded, option=options))
+    (folder / MANIFEST_FILE).write_bytes(orjson.dumps(sealed, option=options))
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Reads a release's manifest without looking at the other files.
 
     Raises:
-        FileError: it is missing, of another schema, or lacks a field (which is named).
+        FileError: it is missing, of another schema, lacks a field (which is named), or was changed.
     """
     path = folder / MANIFEST_FILE
     try:
         raw = orjson.loads(path.read_bytes())
         if raw.get("schema") != SCHEMA:
             raise FileError(path, f"schema {raw.get('schema')}, this version reads {SCHEMA}")
-        return _ADAPTER.validate_python(raw)
+        said = raw.pop(_CHECKSUM, None)
+        manifest = _ADAPTER.validate_python(raw)
     except FileNotFoundError:
         raise FileError(path, "no such file: not a release's folder") from None
     except ValidationError as error:
@@ -126,6 +135,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise FileError(path, f"{where}: {first['msg']}") from None
     except (orjson.JSONDecodeError, AttributeError) as error:
         raise FileError(path, f"not a manifest ({error})") from None
+    if said != _checksum(raw):
+        raise FileError(path, f"its {_CHECKSUM} is not that of what it says: it was changed")
+    return manifest
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def verify_release(folder: Path) -> Manifest:

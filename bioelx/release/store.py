@@ -2,18 +2,22 @@
 
 releases/
   current                     one line: the id of the active release
-  previous                    the one that was active before it
+  previous                    the last two that were active, the newest first
   20261123T074500Z-1a2b3c4d/  a release; never changed once it has this name
+  .draft-*/ .pieces/ .lock    see drafts.py, pieces.py and lock.py
+
+Whoever changes what is active, or takes a release away, holds the lock of the folder meanwhile.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from bioelx.errors import FileError, NotFoundError
+from bioelx.release.disk import flush, write_whole
+from bioelx.release.lock import locked
 from bioelx.release.manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -22,6 +26,7 @@ from bioelx.release.manifest import (
     verify_release,
     write_manifest,
 )
+from bioelx.release.pieces import keep_once
 from bioelx.settings import releases_dir
 
 CURRENT = "current"
@@ -36,7 +41,14 @@ def list_releases(root: Path | None = None) -> list[str]:
 
 def active_release(root: Path | None = None) -> str | None:
     """The id that `current` names, or None before the first activation."""
-    return _read_pointer((root or releases_dir()) / CURRENT)
+    return next(iter(_read_pointers((root or releases_dir()) / CURRENT)), None)
+
+
+def previous_release(root: Path | None = None) -> str | None:
+    """The id of the release that was active before, or None where none was."""
+    root = root or releases_dir()
+    active = active_release(root)
+    return next((each for each in _read_pointers(root / PREVIOUS) if each != active), None)
 
 
 def find_release(release: Path | str | None = None, root: Path | None = None) -> Path:
@@ -62,6 +74,7 @@ def finish_release(draft: Path, manifest: Manifest, root: Path | None = None) ->
     """Turns a draft folder, on the same file system, into a release.
 
     The draft is completed with its manifest, flushed to disk, verified, and renamed into place.
+    A file that another release holds already becomes one with that on the disk.
 
     Args:
         manifest: what is known of the release; its id and files are filled in here.
@@ -75,17 +88,23 @@ def finish_release(draft: Path, manifest: Manifest, root: Path | None = None) ->
     while (root / release_id(created, files)).exists():  # the same content in the same second
         created += timedelta(seconds=1)
     finished = replace(manifest, id=release_id(created, files), created=created, files=files)
+    for name, stamp in files.items():
+        keep_once(draft / name, stamp, root)
     write_manifest(finished, draft)
-    for path in draft.rglob("*"):
-        _flush(path)
+    flush(draft / MANIFEST_FILE)
+    for folder in (draft, *(path for path in draft.rglob("*") if path.is_dir())):
+        flush(folder)
     verify_release(draft)
     draft.rename(root / finished.id)
-    _flush(root)
+    flush(root)
     return finished
 
 
-def activate(release: str, root: Path | None = None) -> None:
-    """Verifies a release, given by folder or by id, and makes it the active one atomically.
+def activate(release: str, root: Path | None = None) -> str:
+    """Verifies a release, given by folder or by id, and makes it the active one in one step.
+
+    Returns:
+        Its id.
 
     Raises:
         NotFoundError: there is no such release in `root`.
@@ -95,49 +114,53 @@ def activate(release: str, root: Path | None = None) -> None:
     folder = find_release(release, root).resolve()
     if folder.parent != root.resolve():
         raise NotFoundError(f"{folder} is not in {root}: copy it there first")
-    verify_release(folder)
-    before = active_release(root)
-    if before and before != folder.name:
-        _write_pointer(root / PREVIOUS, before)
-    _write_pointer(root / CURRENT, folder.name)
+    with locked(root):
+        _activate(folder.name, root)
+    return folder.name
 
 
 def roll_back(root: Path | None = None) -> str:
-    """Activates the release that was active before, and returns its id.
+    """Makes the release active again that was so before, and returns its id.
 
     Raises:
-        NotFoundError: none was.
+        NotFoundError: none was, or it is gone.
+        FileError: a file of it is not what its manifest says.
     """
     root = root or releases_dir()
-    before = _read_pointer(root / PREVIOUS)
-    if before is None:
-        raise NotFoundError(f"no earlier release to go back to in {root}")
-    activate(before, root)
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root):
+        before = previous_release(root)
+        if before is None:
+            raise NotFoundError(f"no earlier release to go back to in {root}")
+        _activate(find_release(before, root).name, root)
     return before
 
 
-def _read_pointer(path: Path) -> str | None:
+def _activate(release: str, root: Path) -> None:
+    """Switches the pointers; a kill between the two changes nothing that can be seen."""
+    manifest = verify_release(root / release)
+    if manifest.id != release:
+        raise FileError(root / release, f"holds {manifest.id}: a release keeps its name")
+    active = active_release(root)
+    if active == release:
+        return
+    if active:
+        before = previous_release(root)
+        write_whole(_pointers(active, *([before] if before else [])), root / PREVIOUS)
+    write_whole(_pointers(release), root / CURRENT)
+
+
+def _pointers(*releases: str) -> bytes:
+    return "".join(f"{release}\n" for release in releases).encode()
+
+
+def _read_pointers(path: Path) -> list[str]:
     try:
-        pointed = path.read_text(encoding="utf-8").strip()
+        pointed = path.read_text(encoding="utf-8").split()
     except FileNotFoundError:
-        return None
-    if not pointed or "/" in pointed:
+        return []
+    except UnicodeDecodeError:
+        pointed = []
+    if not pointed or any("/" in each for each in pointed):
         raise FileError(path, "does not hold the id of a release")
     return pointed
-
-
-def _write_pointer(path: Path, release: str) -> None:
-    draft = path.with_suffix(".new")
-    draft.write_text(release + "\n", encoding="utf-8")
-    _flush(draft)
-    draft.replace(path)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

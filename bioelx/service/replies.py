@@ -53,7 +53,7 @@ def concept_reply(request: pb.GetConceptRequest, linker: Linker) -> pb.GetConcep
         raise NotFoundError("no concept has that id or xref")
     reply = pb.GetConceptReply(release=linker.manifest.id)
     reply.also.extend(kb.concept_id(other) for other in rows[1:])
-    successor = _successor(rows[0], kb)
+    successor = kb.successor(rows[0])
     if successor != rows[0]:
         reply.retired_id = kb.concept_id(rows[0])
     reply.concept.CopyFrom(_concept(successor, kb))
@@ -101,17 +101,6 @@ def _index(linker: Linker) -> pb.Index:
         recall_device=stamp.device,
         note=index.note,
     )
-
-
-def _successor(row: int, kb: KnowledgeBase) -> int:
-    """Follows `replaced_by` as far as it leads."""
-    passed = {row}
-    while (after := kb.concept(row).replaced_by) is not None:
-        following = kb.row_of(after)
-        if following is None or following in passed:
-            break
-        passed.add(row := following)
-    return row
 
 
 def _concept(row: int, kb: KnowledgeBase) -> pb.Concept:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 Advance = Callable[[int], None]
 
@@ -16,11 +18,23 @@ _LINE_SECONDS = 60.0
 _ESTIMATE_SECONDS = 300.0  # of the latest work, from which the time that remains is estimated
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A stage that is over."""
+
+    title: str
+    unchanged: bool
+    """Nothing had to be done: an earlier job did it with the same inputs and settings."""
+    seconds: float
+    result: str
+
+
 class Stages:
     """Shows the stages of a job as they come and how long each took."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.done: list[Done] = []
 
     @contextmanager
     def stage(self, title: str, total: int | None = None, done: int = 0) -> Iterator[Stage]:
@@ -47,7 +61,18 @@ class Stages:
             )
             yield stage
         seconds = perf_counter() - started
+        self.done.append(Done(title, stage.unchanged, seconds, stage.result))
         self.console.print(f"  [green]✓[/] {title:<16} {stage.result} [dim]({seconds:.1f} s)[/]")
+
+    def summary(self) -> Table:
+        """All stages that are over."""
+        table = Table("stage", "", show_edge=False, pad_edge=False)
+        table.add_column("seconds", justify="right")
+        table.add_column("result", overflow="fold")
+        for each in self.done:
+            state = "[dim]unchanged[/]" if each.unchanged else "done"
+            table.add_row(each.title, state, f"{each.seconds:,.1f}", each.result)
+        return table
 
     def _lines(self, title: str, total: int | None, done: int) -> Advance:
         """Says once a minute how far a stage is, where there is no bar to watch."""
@@ -71,8 +96,10 @@ class Stages:
 
 
 class Stage:
-    """One stage at work; `result` is what its line says when it is done."""
+    """One stage at work."""
 
     def __init__(self, advance: Advance) -> None:
         self.advance = advance
         self.result = ""
+        """What its line says when it is done."""
+        self.unchanged = False

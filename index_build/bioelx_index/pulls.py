@@ -1,19 +1,27 @@
-"""What a build pulls of Wikidata for itself, under `cache/pulls`.
+"""What a build pulls of Wikidata for itself, under `cache`.
 
-A build that is killed, at whatever stage, goes on with what it pulled. Once its tables are merged,
-the pull of a slice is no longer needed. Once its release is made, the pull from an endpoint is put
-aside, for `bioelx pull wikidata --since` to begin with, and the next build pulls anew.
+The pull of a slice is kept like the result of any stage. What an endpoint says may be another thing
+tomorrow: a build that is killed, at whatever stage, goes on with what it pulled, but once its
+release is made, the pull is put aside, as what the next update begins with, and the next build
+pulls anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+from bioelx.errors import FileError
+from bioelx.release import Manifest
 from bioelx_index.endpoint import local_endpoint
+from bioelx_index.kept import digest
+from bioelx_index.places import PULLS
 from bioelx_index.progress import Stages
 from bioelx_index.sources.config import SourceConfig
+from bioelx_index.sources.wikidata.base import Base
+from bioelx_index.sources.wikidata.changes import pull_changes
+from bioelx_index.sources.wikidata.folder import read_pull
 from bioelx_index.sources.wikidata.selection import Selection
 from bioelx_index.sources.wikidata.sparql import pull
 
@@ -24,42 +32,50 @@ def pull_endpoint(url: str, cache: Path, *, user_agent: str, stages: Stages) -> 
     Raises:
         SourceError: as `bioelx_index.sources.wikidata.sparql.pull`.
     """
-    folder = _endpoint_folder(url, cache)
+    folder = cache / PULLS / digest([url, Selection().fingerprint])
     pull(url, folder, Selection(), user_agent=user_agent, stages=stages)
     return folder
 
 
-def pull_slice(source: SourceConfig, cache: Path, *, stages: Stages) -> Path:
-    """Pulls all items of an RDF file in Wikidata's vocabulary, from a SPARQL server of one's own;
-    returns the pull's folder."""
-    [triples] = source.files
-    folder, everything = _slice_folder(source, cache), Selection(everything=True)
-    with local_endpoint(triples) as url:
-        origin = f"{triples.name} {source.sha256[triples]}"
-        pull(url, folder, everything, user_agent="", stages=stages, origin=origin)
+def pull_since(base: Base, url: str, cache: Path, *, user_agent: str, stages: Stages) -> Path:
+    """Brings an earlier pull up to date from an endpoint; returns the new pull's folder.
+
+    Raises:
+        SourceError: as `bioelx_index.sources.wikidata.changes.pull_changes`.
+    """
+    folder = cache / PULLS / digest([url, base.pull.sha256])
+    pull_changes(base, url, folder, user_agent=user_agent, stages=stages)
     return folder
 
 
-def forget_slice(source: SourceConfig, cache: Path) -> None:
-    shutil.rmtree(_slice_folder(source, cache), ignore_errors=True)
+def pull_slice(source: SourceConfig, folder: Path, *, stages: Stages) -> None:
+    """Pulls all items of an RDF file in Wikidata's vocabulary, from a SPARQL server of one's own,
+    into a folder."""
+    [triples] = source.files
+    everything = Selection(everything=True)
+    with local_endpoint(triples) as url:
+        origin = f"{triples.name} {source.sha256[triples]}"
+        pull(url, folder, everything, user_agent="", stages=stages, origin=origin)
 
 
-def put_aside(url: str, cache: Path, release: str) -> None:
-    """Keeps the pull that a release was made from, in place of that of an earlier release."""
-    folder = _endpoint_folder(url, cache)
-    earlier = [*folder.parent.glob(f"{folder.name}-*")]
-    folder.rename(folder.with_name(f"{folder.name}-{release}"))
-    for each in earlier:
-        shutil.rmtree(each)
+def is_in_hand(folder: Path, cache: Path) -> bool:
+    """Whether a build has pulled it for itself, and not put it aside yet."""
+    return folder.parent == cache / PULLS and "-" not in folder.name
 
 
-def _endpoint_folder(url: str, cache: Path) -> Path:
-    return _folder(cache, url + Selection().fingerprint)
+def put_aside(folder: Path, release: str) -> None:
+    """Keeps a pull as the one that a release was made from."""
+    kept = folder.with_name(f"{folder.name}-{release}")
+    shutil.rmtree(kept, ignore_errors=True)  # of the same items: nothing had changed since
+    folder.rename(kept)
 
 
-def _slice_folder(source: SourceConfig, cache: Path) -> Path:
-    return _folder(cache, source.sha256[source.files[0]])
-
-
-def _folder(cache: Path, key: str) -> Path:
-    return cache / "pulls" / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+def is_needed(folder: Path, cache: Path, manifests: Iterable[Manifest]) -> bool:
+    """Whether a build has the pull in hand, or an update of some release may begin with it."""
+    if is_in_hand(folder, cache):
+        return True
+    try:
+        records = read_pull(folder).sha256
+    except FileError:  # another version's
+        return False
+    return any(source.records == records for each in manifests for source in each.sources)

@@ -19,11 +19,13 @@ from rich.table import Table
 from bioelx.client import Client
 from bioelx.errors import FileError, SourceError
 from bioelx.release import Manifest
-from bioelx.settings import home, releases_dir, shipped
+from bioelx.settings import home, shipped
 from bioelx.v1 import linker_pb2 as pb
-from bioelx_index.build import BuildSettings, build
+from bioelx_index.build import build
 from bioelx_index.endpoint import free_port
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
+from bioelx_index.settings import BuildSettings, SelectSettings
 
 NAMES_BUDGET = 100_000
 TYPES = ("disease", "phenotype", "chemical", "anatomy")
@@ -69,7 +71,8 @@ def quickstart(console: Console, *, keep: bool = False) -> bool:
     started = perf_counter()
 
     console.rule("Offline: sources to release")
-    manifest = build(_settings(), Stages(console))
+    settings = BuildSettings(select=SelectSettings(names=NAMES_BUDGET, types=TYPES))
+    manifest = build(settings, Places(home()), Stages(console)).manifest
 
     console.rule("Online: mentions to concepts")
     address = f"127.0.0.1:{free_port()}"
@@ -126,17 +129,6 @@ def _read_floor(path: Path) -> float:
         return float(tomllib.loads(path.read_text(encoding="utf-8"))["first_places"])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise FileError(path, f"does not say first_places ({error!r})") from None
-
-
-def _settings() -> BuildSettings:
-    return BuildSettings(
-        data=shipped("data"),
-        encoder=shipped("models/multilingual-e5-small-int8"),
-        releases=releases_dir(),
-        cache=home() / "cache",
-        names_budget=NAMES_BUDGET,
-        types=TYPES,
-    )
 
 
 @contextmanager

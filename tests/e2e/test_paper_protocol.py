@@ -160,7 +160,7 @@ def test_the_knowledge_base_is_the_dictionary_and_scores_follow_the_protocol(
 
 def test_it_takes_the_place_of_the_snapshot(home: Path, dictionary: Path) -> None:
     for option in ("--data", "--endpoint"):
-        with pytest.raises(BioelxError, match="--dictionary takes the place of --data"):
+        with pytest.raises(BioelxError, match="dictionary takes the place of data"):
             bioelx("build", "--dictionary", dictionary, option, "http://localhost")
     with pytest.raises(FileError, match=r"none\.txt: no such file"):
         bioelx("build", "--dictionary", dictionary.with_name("none.txt"))

@@ -2,36 +2,92 @@
 
 import hashlib
 import io
-from dataclasses import replace
+import shutil
+import sys
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import orjson
 import pytest
 from rich.console import Console
 
-from bioelx.errors import BioelxError, FileError, InstallationError, SourceError
+from bioelx.errors import (
+    BioelxError,
+    FileError,
+    InstallationError,
+    NotFoundError,
+    SourceError,
+)
+from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
-from bioelx.release import active_release, list_releases, verify_release
+from bioelx.release import (
+    Manifest,
+    active_release,
+    list_releases,
+    roll_back,
+    verify_release,
+)
 from bioelx.settings import shipped
 from bioelx.types import Query
 from bioelx_index import build as build_module
 from bioelx_index import endpoint
-from bioelx_index.build import BuildSettings, build
+from bioelx_index.build import Outcome, build, update
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
+from bioelx_index.settings import BuildSettings
 from bioelx_index.sources.config import read_sources
 from bioelx_index.sources.wikidata.folder import read_pull
 from bioelx_index.sources.wikidata.selection import Selection
 from bioelx_index.sources.wikidata.sparql import pull
 
+Make = Callable[..., Manifest]
+
+
+@pytest.fixture(autouse=True)
+def _lenient_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a handful of names makes of mentions that none of them is like is chance."""
+    monkeypatch.setenv("BIOELX_GATE_MARGIN", "1")
+
 
 @pytest.fixture
-def settings(tmp_path: Path, small_snapshot: Path) -> BuildSettings:
-    return BuildSettings(
-        data=small_snapshot,
-        encoder=shipped("models/multilingual-e5-small-int8"),
-        releases=tmp_path / "releases",
-        cache=tmp_path / "cache",
-    )
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def stages(said: io.StringIO) -> Stages:
+    return Stages(Console(file=said, width=200))
+
+
+@pytest.fixture
+def run(small_snapshot: Path, places: Places, stages: Stages) -> Callable[..., Outcome]:
+    """Builds (or updates) with these settings."""
+
+    def start(job: Callable[..., Outcome] = build, **said: Any) -> Outcome:
+        settings = BuildSettings.model_validate({"data": small_snapshot, **said})
+        stages.done.clear()
+        return job(settings, places, stages)
+
+    return start
+
+
+@pytest.fixture
+def make(run: Callable[..., Outcome]) -> Make:
+    """Builds with these settings and gives the manifest."""
+    return lambda **said: run(**said).manifest
+
+
+def stages_done(stages: Stages) -> list[str]:
+    """The stages of the last build in which there was something to do."""
+    return [stage.title for stage in stages.done if not stage.unchanged]
 
 
 def replace_in_source(data: Path, file: str, old: str, new: str) -> None:
@@ -45,23 +101,13 @@ def replace_in_source(data: Path, file: str, old: str, new: str) -> None:
     catalogue.write_text(catalogue.read_text().replace(*sums))
 
 
-@pytest.fixture
-def said() -> io.StringIO:
-    return io.StringIO()
-
-
-@pytest.fixture
-def stages(said: io.StringIO) -> Stages:
-    return Stages(Console(file=said, width=200))
-
-
-def test_sources_become_a_release_that_links(settings: BuildSettings, stages: Stages) -> None:
-    manifest = build(settings, stages)
-    folder = settings.releases / manifest.id
-    assert active_release(settings.releases) == manifest.id
+def test_sources_become_a_release_that_links(make: Make, places: Places) -> None:
+    manifest = make()
+    folder = places.releases / manifest.id
+    assert active_release(places.releases) == manifest.id
     assert verify_release(folder) == manifest
     assert [source.name for source in manifest.sources] == ["wikidata", "hpo"]
-    assert folder.stat().st_mode == settings.releases.stat().st_mode  # others may read it too
+    assert folder.stat().st_mode == places.releases.stat().st_mode  # others may read it too
     assert manifest.index.recall_at_10 == 1  # exact search finds what exact search finds
 
     linker = Linker.open(folder, threads=1)
@@ -77,98 +123,256 @@ def test_sources_become_a_release_that_links(settings: BuildSettings, stages: St
         assert link.candidates[0].concept.concept_id == canary["concept_id"]
 
 
-def test_a_second_build_does_nothing_twice(
-    settings: BuildSettings, stages: Stages, said: io.StringIO
+def test_where_nothing_changed_the_release_stands(
+    run: Callable[..., Outcome], places: Places, stages: Stages, said: io.StringIO
 ) -> None:
-    first = build(settings, stages)
-    build(settings, stages)  # its parent is the first: ids come from there
-    said.truncate(0)
-    third = build(settings, stages)
-    assert "unchanged since the last build" in said.getvalue()
-    assert " 0 of " in said.getvalue()
-    assert third.parent in list_releases(settings.releases)
-    tables = ("concepts.arrow", "names.arrow", "index.faiss", "confidence.json")
-    assert {t: third.files[t] for t in tables} == {t: first.files[t] for t in tables}
+    first = run()
+    assert first.encoded > 0
+    for job in (build, update, build):
+        again = run(job)
+        assert again == Outcome(first.manifest, encoded=0, unchanged=True)
+        assert stages_done(stages) == ["checksums"]
+        assert stages.done[-1].result == f"nothing changed: release {first.manifest.id} stands"
+    assert list_releases(places.releases) == [first.manifest.id]
 
 
-def test_a_new_name_alone_is_encoded(
-    settings: BuildSettings, stages: Stages, said: io.StringIO
+def test_only_what_has_other_inputs_is_done_again(
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places, stages: Stages
 ) -> None:
-    build(settings, stages)
-    said.truncate(0)
-    replace_in_source(settings.data, "hp.obo", "Pyrexia", "Febrile state")
-    build(settings, stages)
-    assert " 1 of " in said.getvalue()
+    first = run()
+    replace_in_source(small_snapshot, "hp.obo", "Pyrexia", "Febrile state")
+    second = run()
+    assert second.encoded == 1
+    assert second.manifest.parent == first.manifest.id == list_releases(places.releases)[0]
+    # The slice of Wikidata, which has not changed, is not pulled again.
+    assert [title for title in stages_done(stages) if title in ("list", "fetch")] == []
 
 
-def test_a_part_is_selected_by_size_and_type(settings: BuildSettings, stages: Stages) -> None:
-    part = replace(settings, names_budget=4, types=("phenotype",))
-    manifest = build(part, stages)
+def test_a_release_that_was_left_is_not_activated_behind_the_users_back(
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places, stages: Stages
+) -> None:
+    first = run().manifest
+    replace_in_source(small_snapshot, "hp.obo", "Pyrexia", "Febrile state")
+    second = run().manifest
+    assert roll_back(places.releases) == first.id
+    again = run(update)
+    assert again == Outcome(second, unchanged=True)
+    assert active_release(places.releases) == first.id
+    assert f"'bioelx release activate {second.id}' goes back to it" in stages.done[-1].result
+
+
+def test_a_release_that_the_gate_refuses_stands_beside(
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places, stages: Stages
+) -> None:
+    first = run().manifest
+    rows = small_snapshot / "rows.jsonl"
+    row = {"language": "en", "mention": "fever", "text": "Had fever.", "start": 4, "end": 9}
+    lines = [{"id": f"en-{i}", **row, "expected": ["umls:C0015967"]} for i in range(30)]
+    rows.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    replace_in_source(small_snapshot, "hp.obo", "xref: UMLS:C0015967\n", "")
+    for _ in range(2):  # asked again, it is not built again
+        with pytest.raises(BioelxError, match=r"is not activated: worse than .* --force"):
+            run(update, gate={"rows": rows})
+        assert active_release(places.releases) == first.id
+        assert len(list_releases(places.releases)) == 2
+    assert stages_done(stages) == ["checksums"]
+    again = run(update, gate={"rows": rows, "max_gone": 1})
+    assert again.unchanged
+    assert active_release(places.releases) == again.manifest.id != first.id
+    assert "is active; gate: " in stages.done[-1].result
+
+
+def test_what_was_damaged_in_the_cache_is_made_again(
+    run: Callable[..., Outcome], places: Places, stages: Stages
+) -> None:
+    first = run().manifest
+    shutil.rmtree(places.releases)
+    for kept in places.cache.rglob("*.*"):
+        if kept.name in ("names.arrow", "index.faiss", "confidence.json"):
+            content = bytearray(kept.read_bytes())
+            content[len(content) // 2] ^= 1
+            kept.write_bytes(content)
+    again = run()
+    assert {"merge", "index", "confidence"} <= set(stages_done(stages))
+    assert again.manifest.files == first.files
+    assert again.encoded == 0
+
+
+def test_an_update_keeps_the_encoder_and_the_pull_of_its_release(
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places, stages: Stages
+) -> None:
+    encoder = shutil.copytree(shipped("models/multilingual-e5-small-int8"), places.home / "mine")
+    card = orjson.loads((encoder / "encoder.json").read_bytes())
+    (encoder / "encoder.json").write_bytes(orjson.dumps({**card, "name": "mine"}))
+    with endpoint.local_endpoint(small_snapshot / "slice.nt", writable=True) as url:
+        first = run(wikidata={"endpoint": url}, encoder={"folder": encoder}).manifest
+        shutil.rmtree(encoder)
+        wikidata = {"wikidata": {"endpoint": url}}
+        assert run(update, **wikidata) == Outcome(first, unchanged=True)
+        assert run(update) == Outcome(first, unchanged=True)  # Wikidata stays as it was
+        rename(url, "asthma", "reactive airway")
+        second = run(update, **wikidata)
+    assert second.encoded == 1
+    assert second.manifest.encoder == first.encoder
+    assert second.manifest.encoder.name == "mine"
+    assert second.manifest.parent == first.id
+    [wikidata_stamp, _] = second.manifest.sources
+    assert wikidata_stamp.snapshot.startswith(f"changes: {url}")
+    replace_in_source(small_snapshot, "hp.obo", "Pyrexia", "Febrile state")
+    third = run(update)  # the server is gone
+    assert third.encoded == 1
+    assert third.manifest.sources[0] == wikidata_stamp
+    linker = Linker.open(places.releases / third.manifest.id, threads=1)
+    [link] = linker.link([Query.bare("reactive airway", "en")]).links
+    assert link.candidates[0].concept.concept_id == "wikidata:Q35869"
+
+
+def rename(url: str, old: str, new: str) -> None:
+    """Gives an English label another text, and its item a later date."""
+    label = "http://www.w3.org/2000/01/rdf-schema#label"
+    update_ = f"""DELETE {{ ?item <{label}> "{old}"@en }} INSERT {{ ?item <{label}> "{new}"@en }}
+        WHERE {{ ?item <{label}> "{old}"@en }}"""
+    headers = {"Content-Type": "application/sparql-update"}
+    to = url.replace("/query", "/update")
+    urllib.request.urlopen(urllib.request.Request(to, update_.encode(), headers), timeout=30).read()
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Puts another in the place of the training, which takes hours and torch: it gives the shipped
+    encoder under another name, and lists the settings that it was called with."""
+    calls: list[Any] = []
+
+    def train_encoder(tables: Path, settings: Any, out: Path, *given: object) -> Path:
+        calls.append((KnowledgeBase.open(tables).name_count, settings.steps))
+        folder = shutil.copytree(shipped("models/multilingual-e5-small-int8"), out / "encoder")
+        card = orjson.loads((folder / "encoder.json").read_bytes())
+        named = {**card, "name": f"trained {len(calls)}"}
+        (folder / "encoder.json").write_bytes(orjson.dumps(named))
+        return Path(folder)
+
+    trainer: Any = ModuleType("bioelx_index.train.encoder")
+    trainer.train_encoder = train_encoder
+    monkeypatch.setitem(sys.modules, "bioelx_index.train.encoder", trainer)
+    return calls
+
+
+def test_an_encoder_is_trained_once_for_the_same_names_and_settings(
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places, trained: list[Any]
+) -> None:
+    training = {"encoder": {"train": True, "training": {"steps": 2}}}
+    first = run(**training)
+    assert trained == [(first.manifest.names, 2)]
+    assert first.manifest.encoder.name == "trained 1"
+    assert run(**training).unchanged
+    assert run(update, **training).unchanged
+
+    replace_in_source(small_snapshot, "hp.obo", "Pyrexia", "Febrile state")
+    updated = run(update, **training)
+    assert updated.manifest.encoder == first.manifest.encoder
+    assert (updated.encoded, len(trained)) == (1, 1)
+    # A build is another thing: what the encoder has to learn from has changed.
+    again = run(**training)
+    assert again.manifest.encoder.name == "trained 2"
+    assert again.encoded == again.manifest.index.vectors
+    run(encoder={"train": True, "training": {"steps": 3}})
+    assert [steps for _, steps in trained] == [2, 2, 3]
+
+
+def test_an_update_does_not_drop_what_is_not_named_again(
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places
+) -> None:
+    with pytest.raises(NotFoundError, match="run 'bioelx build' first"):
+        run(update)
+    run(select={"names": 1000})
+    with pytest.raises(
+        BioelxError, match=r'built with \[select\] {"names":1000}, the settings say'
+    ):
+        run(update)
+    catalogue = small_snapshot / "sources.toml"
+    wikidata, *_ = catalogue.read_text().partition('[[source]]\nname = "hpo"')
+    catalogue.write_text(wikidata)
+    with pytest.raises(BioelxError, match="has names from hpo, which the settings leave out"):
+        run(update, select={"names": 1000})
+    with pytest.raises(BioelxError, match="an update follows sources"):
+        run(update, data=None, dictionary=small_snapshot / "names.txt")
+
+
+def test_a_part_is_selected_by_size_and_type(make: Make, places: Places) -> None:
+    manifest = make(select={"names": 4, "types": ["phenotype"]})
     assert 0 < manifest.names <= 4
-    linker = Linker.open(settings.releases / manifest.id, threads=1)
+    linker = Linker.open(places.releases / manifest.id, threads=1)
     rows = range(linker.knowledge_base.concept_count)
     assert all("phenotype" in linker.knowledge_base.concept(row).types for row in rows)
 
 
 def test_wikidata_may_come_from_an_endpoint_and_is_pulled_anew(
-    settings: BuildSettings, stages: Stages, said: io.StringIO
+    run: Callable[..., Outcome], small_snapshot: Path, places: Places, said: io.StringIO
 ) -> None:
-    shipped_slice = build(settings, stages)
-    with endpoint.local_endpoint(settings.data / "slice.nt") as url:
+    of_slice = run().manifest
+    with endpoint.local_endpoint(small_snapshot / "slice.nt") as url:
         said.truncate(0)
-        pulled = [build(replace(settings, endpoint=url), stages) for _ in range(2)]
+        pulled, again = [run(wikidata={"endpoint": url}) for _ in range(2)]
     assert said.getvalue().count("5 items belong") == 2
-    for manifest in pulled:
-        assert manifest.sources[0].snapshot.startswith(f"sparql: {url}, 20")
-        assert manifest.files["names.arrow"] == shipped_slice.files["names.arrow"]
-    [kept] = (settings.cache / "pulls").iterdir()
-    assert kept.name.endswith(pulled[-1].id)
-    assert read_pull(kept).sha256 == pulled[-1].sources[0].records
+    assert again == Outcome(pulled.manifest, unchanged=True)
+    stamp = pulled.manifest.sources[0]
+    assert stamp.snapshot.startswith(f"sparql: {url}, 20")
+    assert pulled.manifest.files["names.arrow"] == of_slice.files["names.arrow"]
+    [kept] = (places.cache / "pulls").iterdir()
+    assert kept.name.endswith(pulled.manifest.id)
+    assert read_pull(kept).sha256 == stamp.records
 
 
 def test_a_build_that_was_stopped_does_not_pull_again(
-    settings: BuildSettings, stages: Stages, said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    make: Make,
+    small_snapshot: Path,
+    places: Places,
+    said: io.StringIO,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def stopped(*args: object) -> None:
         raise KeyboardInterrupt
 
-    with endpoint.local_endpoint(settings.data / "slice.nt") as url, monkeypatch.context() as patch:
+    with (
+        endpoint.local_endpoint(small_snapshot / "slice.nt") as url,
+        monkeypatch.context() as patch,
+    ):
         patch.setattr(build_module, "encode_names", stopped)
         with pytest.raises(KeyboardInterrupt):
-            build(replace(settings, endpoint=url), stages)
-    assert build(replace(settings, endpoint=url), stages).names > 0  # the server is gone
+            make(wikidata={"endpoint": url})
+    assert make(wikidata={"endpoint": url}).names > 0  # the server is gone
     assert said.getvalue().count("items belong") == 1
     with pytest.raises(SourceError, match=url):
-        build(replace(settings, endpoint=url), stages)
+        make(wikidata={"endpoint": url})
 
 
 def test_wikidata_may_come_from_a_finished_pull(
-    settings: BuildSettings, stages: Stages, tmp_path: Path
+    make: Make, small_snapshot: Path, stages: Stages, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pull"
-    with endpoint.local_endpoint(settings.data / "slice.nt") as url:
+    with endpoint.local_endpoint(small_snapshot / "slice.nt") as url:
         pulled = pull(url, folder, Selection(), user_agent="", stages=stages)
-    first = build(replace(settings, wikidata=folder), stages)
+    first = make(wikidata={"pull": folder})
     stamp = first.sources[0]
     assert stamp.snapshot == f"sparql: {url}, {pulled.started:%Y-%m-%dT%H:%M:%SZ}"
     assert (stamp.name, stamp.licence) == ("wikidata", "CC0-1.0")
-    assert first.files["names.arrow"] == build(settings, stages).files["names.arrow"]
+    assert first.files["names.arrow"] == make().files["names.arrow"]
 
     with (folder / "records.parquet").open("ab") as records:
         records.write(b"x")
     with pytest.raises(FileError, match=r"records\.parquet: is not what pull\.json says"):
-        build(replace(settings, wikidata=folder), stages)
+        make(wikidata={"pull": folder})
     with pytest.raises(FileError, match=r"pull\.json: no such file: not a finished pull"):
-        build(replace(settings, wikidata=tmp_path), stages)
-    (settings.data / "sources.toml").write_text(
-        (settings.data / "sources.toml").read_text().replace('name = "wikidata"', 'name = "other"')
+        make(wikidata={"pull": tmp_path})
+    (small_snapshot / "sources.toml").write_text(
+        (small_snapshot / "sources.toml").read_text().replace('name = "wikidata"', 'name = "other"')
     )
     with pytest.raises(BioelxError, match="names no source 'wikidata'"):
-        build(replace(settings, wikidata=folder), stages)
+        make(wikidata={"pull": folder})
 
 
 def test_the_users_own_umls_joins_the_open_sources(
-    settings: BuildSettings, stages: Stages, tmp_path: Path
+    make: Make, small_snapshot: Path, places: Places, tmp_path: Path
 ) -> None:
     folder = tmp_path / "2026AA" / "META"
     folder.mkdir(parents=True)
@@ -179,32 +383,40 @@ def test_the_users_own_umls_joins_the_open_sources(
     ]
     (folder / "MRCONSO.RRF").write_text("".join(f"{row}\n" for row in rows))
     (folder / "MRSTY.RRF").write_text("C0013604|T046|B2.2.1.2|Pathologic Function|AT1|256|\n")
-    manifest = build(replace(settings, umls=folder), stages)
+    manifest = make(umls=folder)
     umls = manifest.sources[-1]
     assert (umls.name, umls.snapshot) == ("umls", "2026AA")
-    linker = Linker.open(settings.releases / manifest.id, threads=1)
+    linker = Linker.open(places.releases / manifest.id, threads=1)
     links = linker.link([Query.bare("keuhkoastma", "fi"), Query.bare("edema", "en")]).links
     asthma, edema = (link.candidates[0].concept for link in links)
     assert asthma.concept_id == "wikidata:Q35869"
     assert "umls:C0004096" in asthma.xrefs
     assert {"mesh:D004487", "umls:C0013604"} == {edema.concept_id, *edema.xrefs}
     with pytest.raises(FileError, match=r"holds no MRCONSO\.RRF"):
-        build(replace(settings, umls=tmp_path), stages)
+        make(umls=tmp_path)
 
 
 def test_a_failed_build_leaves_no_release_and_no_draft(
-    settings: BuildSettings, stages: Stages
+    make: Make, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
-        build(replace(settings, endpoint="http://127.0.0.1:9/query"), stages)
-    assert list(settings.releases.iterdir()) == []
+        make(wikidata={"endpoint": "http://127.0.0.1:9/query"})
+    assert not places.releases.exists()
+
+    def failing(*args: object) -> None:
+        raise SourceError("no more")
+
+    monkeypatch.setattr(build_module, "encode_names", failing)
+    with pytest.raises(SourceError, match="no more"):
+        make()
+    assert [path.name for path in places.releases.iterdir()] == [".lock"]
 
 
-def test_a_file_that_changed_is_refused(settings: BuildSettings, stages: Stages) -> None:
-    with (settings.data / "hp.obo").open("a") as stream:
+def test_a_file_that_changed_is_refused(make: Make, small_snapshot: Path) -> None:
+    with (small_snapshot / "hp.obo").open("a") as stream:
         stream.write("\n")
     with pytest.raises(FileError, match=r"hp\.obo: its sha256"):
-        build(settings, stages)
+        make()
 
 
 @pytest.mark.parametrize(

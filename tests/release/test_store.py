@@ -1,45 +1,29 @@
 """Releases: finished in one step, verified, activated, rolled back."""
 
-from datetime import UTC, datetime, timedelta
+import errno
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from bioelx.errors import FileError, NotFoundError
 from bioelx.release import (
-    EncoderStamp,
-    IndexStamp,
-    Manifest,
     activate,
     active_release,
     find_release,
     list_releases,
+    previous_release,
     read_manifest,
     roll_back,
     verify_release,
 )
-from bioelx.release.store import finish_release
+from bioelx.release.pieces import bytes_freed, bytes_on_disk
 
-
-def make(root: Path, minutes: int = 0) -> str:
-    draft = root / ".draft"
-    (draft / "encoder").mkdir(parents=True)
-    (draft / "names.arrow").write_bytes(bytes(range(200)))
-    (draft / "encoder" / "encoder.json").write_text(f"{{}} {minutes}")
-    manifest = Manifest(
-        id="",
-        created=datetime(2026, 11, 23, tzinfo=UTC) + timedelta(minutes=minutes),
-        parent=None,
-        sources=(),
-        encoder=EncoderStamp("e", "f", 3),
-        index=IndexStamp("Flat", 1, 1.0),
-        concepts=1,
-        names=1,
-    )
-    return finish_release(draft, manifest, root).id
+from .small import make
 
 
 def test_a_finished_release_verifies_and_has_its_final_name(tmp_path: Path) -> None:
@@ -47,7 +31,7 @@ def test_a_finished_release_verifies_and_has_its_final_name(tmp_path: Path) -> N
     assert release.startswith("20261123T000000Z-")
     assert list_releases(tmp_path) == [release]
     assert set(verify_release(tmp_path / release).files) == {"encoder/encoder.json", "names.arrow"}
-    assert not (tmp_path / ".draft").exists()
+    assert not list(tmp_path.glob(".draft-*"))
 
 
 def test_activation_and_the_way_back(tmp_path: Path) -> None:
@@ -61,6 +45,76 @@ def test_activation_and_the_way_back(tmp_path: Path) -> None:
     assert find_release(root=tmp_path).name == second
     assert roll_back(tmp_path) == first
     assert active_release(tmp_path) == first
+    assert roll_back(tmp_path) == second
+    assert previous_release(tmp_path) == first
+    activate(second, tmp_path)  # as it is already
+    assert previous_release(tmp_path) == first
+
+
+def test_a_release_keeps_its_name(tmp_path: Path) -> None:
+    release = make(tmp_path)
+    renamed = (tmp_path / release).rename(tmp_path / "20261123T000000Z-other")
+    with pytest.raises(FileError, match=f"other: holds {release}"):
+        activate(renamed.name, tmp_path)
+
+
+def test_what_two_releases_hold_is_stored_once_and_is_a_plain_folder_to_copy(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "releases"
+    first, second = (root / make(root, minutes) for minutes in (0, 1))
+    assert (first / "names.arrow").samefile(second / "names.arrow")
+    assert not (first / "encoder/encoder.json").samefile(second / "encoder/encoder.json")
+    manifests = [(each / "manifest.json").stat().st_size for each in (first, second)]
+    assert bytes_freed([first], root) == 4 + manifests[0]
+    assert bytes_on_disk([first, second]) == 200 + 2 * 4 + sum(manifests)
+    assert bytes_freed([first, second], root) == bytes_on_disk([first, second])
+    copied = Path(shutil.copytree(first, tmp_path / "elsewhere" / first.name))
+    assert verify_release(copied) == verify_release(first)
+    activate(copied.name, copied.parent)
+    assert find_release(root=copied.parent) == copied
+
+
+def test_a_damaged_piece_is_not_passed_on(tmp_path: Path) -> None:
+    damaged = tmp_path / make(tmp_path) / "names.arrow"
+    damaged.write_bytes(bytes(200))
+    verify_release(tmp_path / make(tmp_path, minutes=1))
+    verify_release(tmp_path / make(tmp_path, minutes=2))
+    with pytest.raises(FileError, match=r"names\.arrow"):
+        verify_release(damaged.parent)
+
+
+def test_without_hard_links_each_release_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_here(*args: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", not_here)
+    first, second = (tmp_path / make(tmp_path, minutes) for minutes in (0, 1))
+    assert not (first / "names.arrow").samefile(second / "names.arrow")
+    assert verify_release(first).files.keys() == verify_release(second).files.keys()
+    assert list((tmp_path / ".pieces").iterdir()) == []
+
+
+def test_many_switch_at_once(tmp_path: Path) -> None:
+    """What stands at the end is what one of them wanted, whole, and the way back leads to
+    another."""
+    releases = [make(tmp_path, minutes) for minutes in range(4)]
+    program = "import sys; from pathlib import Path; from bioelx.release import activate, roll_back"
+    program += "\nfor _ in range(20): activate(sys.argv[2], Path(sys.argv[1]))"
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), release],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for release in releases
+    ]
+    while any(process.poll() is None for process in running):
+        assert active_release(tmp_path) in {None, *releases}
+    assert [process.returncode for process in running] == [0] * 4
+    assert {active_release(tmp_path), previous_release(tmp_path)} <= set(releases)
+    assert len((tmp_path / "previous").read_text().split()) == 2
 
 
 def test_a_release_is_activated_by_its_folder_too(tmp_path: Path) -> None:
@@ -93,24 +147,6 @@ def test_a_broken_release_is_not_activated(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"names\.arrow"):
         activate(bad, tmp_path)
     assert active_release(tmp_path) == good
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(data=st.data())
-def test_one_changed_byte_is_found_and_its_file_named(tmp_path: Path, data: st.DataObject) -> None:
-    root = tmp_path / "flip"
-    release = root / (list_releases(root)[0] if list_releases(root) else make(root))
-    name = data.draw(st.sampled_from(sorted(read_manifest(release).files)))
-    path = release / name
-    whole = path.read_bytes()
-    position = data.draw(st.integers(0, len(whole) - 1))
-    changed = whole[position] ^ data.draw(st.integers(1, 255))
-    path.write_bytes(whole[:position] + bytes([changed]) + whole[position + 1 :])
-    try:
-        with pytest.raises(FileError, match=name):
-            verify_release(release)
-    finally:
-        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize(

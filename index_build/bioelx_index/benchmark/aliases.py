@@ -111,8 +111,8 @@ def read_snapshot(sources: Iterable[SourceConfig], scratch: Path) -> Iterator[St
     """Streams what the readers make of a snapshot's sources; what they retire is left out."""
     for source in sources:
         if source.reader == WIKIDATA:
-            folder = pull_slice(source, scratch, stages=Stages(Console(quiet=True)))
-            source = replace(source, reader="pulled", files=(folder / RECORDS_FILE,))
+            pull_slice(source, scratch, stages=Stages(Console(quiet=True)))
+            source = replace(source, reader="pulled", files=(scratch / RECORDS_FILE,))
         for record in source.records():
             xrefs = (*record.equivalent, *record.related)
             if record.status is Status.ACTIVE:

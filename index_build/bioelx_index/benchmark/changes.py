@@ -78,7 +78,7 @@ def measure(slice_: Path, count: int, out: Path) -> None:
         first = _pull(out / "first", url)
         _change(url, qids)
         added = "\n".join(line for item in made for line in as_ntriples(item))
-        _update(url, f"INSERT DATA {{ {added} }}")
+        send_update(url, f"INSERT DATA {{ {added} }}")
         changes = _pull(out / "changes", url, "--base", str(out / "first"))
         whole = _pull(out / "whole", url)
     print("| pull | items | retired | s | requests | MB of JSON | MB of memory |")
@@ -102,28 +102,34 @@ def _change(url: str, qids: Sequence[str]) -> None:
     dated = f"""DELETE {{ ?item schema:dateModified ?date }}
         INSERT {{ ?item schema:dateModified {now} %s }}
         WHERE {{ %s ?item schema:dateModified ?date }}"""
-    for values in _values(edited):
-        _update(url, dated % ('; skos:altLabel "edited"@en', values))
+    for values in values_of(edited):
+        send_update(url, dated % ('; skos:altLabel "edited"@en', values))
     gone = "DELETE { ?item ?p ?o . ?page ?q ?r } WHERE { %s { ?item ?p ?o } UNION %s }"
     pages = "{ %s ?page schema:about ?item ; ?q ?r }"
-    for values in _values([*merged, *deleted]):
-        _update(url, gone % (values, pages % values))
+    for values in values_of([*merged, *deleted]):
+        send_update(url, gone % (values, pages % values))
     targets = edited[: len(merged)]
     same = "\n".join(f"wd:{q} owl:sameAs wd:{to} ." for q, to in zip(merged, targets, strict=True))
-    _update(url, f"INSERT DATA {{ {same} }}")
+    send_update(url, f"INSERT DATA {{ {same} }}")
     stripped = """DELETE {{ ?item ?p ?id }} WHERE {{ {} ?item ?p ?id .
         FILTER(isLiteral(?id) && STRSTARTS(STR(?p), STR(wdt:))) }}"""
-    for values in _values(left):
-        _update(url, dated % ("", values))
-        _update(url, stripped.format(values))
+    for values in values_of(left):
+        send_update(url, dated % ("", values))
+        send_update(url, stripped.format(values))
 
 
-def _values(qids: Sequence[str]) -> Iterator[str]:
+def values_of(qids: Sequence[str]) -> Iterator[str]:
+    """Items as VALUES of ?item, some hundred at a time."""
     for start in range(0, len(qids), _AT_ONCE):
         yield f"VALUES ?item {{ {' '.join(f'wd:{q}' for q in qids[start : start + _AT_ONCE])} }}"
 
 
-def _update(url: str, update: str) -> None:
+def send_update(url: str, update: str) -> None:
+    """Changes what a server of one's own (`local_endpoint`) holds, in Wikidata's prefixes.
+
+    Args:
+        url: of its endpoint for queries.
+    """
     body = (PREFIXES + update).encode()
     kind = {"Content-Type": "application/sparql-update"}
     request = urllib.request.Request(url.replace("/query", "/update"), body, kind)  # noqa: S310

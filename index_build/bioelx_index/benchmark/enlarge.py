@@ -77,7 +77,7 @@ def items(slice_: Path, count: int) -> Iterator[SyntheticItem]:
     Raises:
         FileError: not such a file.
     """
-    originals = _read(slice_)
+    originals = read_items(slice_)
     yield from originals[:count]
     taken = {int(original.qid[1:]) for original in originals}
     number = 0
@@ -132,8 +132,12 @@ def _modified(number: int) -> str:
     return f"{_FIRST_EDIT + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _read(path: Path) -> list[SyntheticItem]:
-    """The items of a slice, by ascending QID."""
+def read_items(path: Path) -> list[SyntheticItem]:
+    """The items of a slice (.nt or .nt.xz), by ascending QID.
+
+    Raises:
+        FileError: not such a file.
+    """
     found: dict[str, SyntheticItem] = {}
     articles: dict[str, dict[str, str]] = {}
 

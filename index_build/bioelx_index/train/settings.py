@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bioelx.errors import BioelxError, FileError
+from bioelx_index.filepath import FilePath, in_file
 
 LANGUAGES = (
     *("de", "en", "es", "fi", "ja", "ko", "ru", "th", "tr", "zh"),
@@ -82,19 +83,21 @@ class TrainSettings(BaseModel):
         description="Share of pairs of a name and its perturbed self: typing errors, inflection, "
         "word order, diacritics. Concepts with one name always make such pairs, unless it is 0.",
     )
-    titles: Path | None = Field(
+    titles: FilePath | None = Field(
         None,
         description="Parquet of general titles, columns item, lang, title: bitext to mix in.",
+        examples=["titles.parquet"],
     )
     titles_items: int = Field(
         60_000, ge=1, description="Items whose titles are taken: those with most languages."
     )
     titles_share: float = Field(0.3, ge=0, le=1, description="Share of pairs that are titles.")
-    teacher: Path | None = Field(
+    teacher: FilePath | None = Field(
         None,
         description="Folder of an encoder, with encoder.json, to whose vectors of the concepts' "
         "labels names are drawn to, in place of pairs (Reimers and Gurevych 2020): half the work "
         "a name, and every label to be told apart from. It has to be as wide as the base.",
+        examples=["models/teacher"],
     )
     memory: int = Field(
         65_536,
@@ -126,7 +129,7 @@ def read_settings(config: Path | None, given: Sequence[str]) -> TrainSettings:
             raise BioelxError(f"--set {each}: give KEY=VALUE")
         values[key.strip()] = _value(value.strip())
     try:
-        return TrainSettings(**values)
+        return TrainSettings.model_validate(values, context=in_file(config) if config else None)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

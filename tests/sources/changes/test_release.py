@@ -26,8 +26,10 @@ from bioelx.release import Manifest, find_release, read_manifest
 from bioelx.release.manifest import MANIFEST_FILE
 from bioelx.settings import shipped
 from bioelx.v1 import linker_pb2 as pb
-from bioelx_index.build import BuildSettings, build
+from bioelx_index.build import build
+from bioelx_index.places import Places
 from bioelx_index.progress import Stages
+from bioelx_index.settings import BuildSettings, WikidataSettings
 from bioelx_index.sources.wikidata.base import find_base, open_base
 from bioelx_index.sources.wikidata.folder import read_pull
 
@@ -36,10 +38,11 @@ DISEASE = 12136
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A BIOELX_HOME with models and nothing else."""
+    """A BIOELX_HOME with what is shipped and nothing else."""
     folder = tmp_path / "home"
     folder.mkdir()
-    (folder / "models").symlink_to(shipped("models"))
+    for part in ("models", "data"):
+        (folder / part).symlink_to(shipped(part))
     monkeypatch.setenv("BIOELX_HOME", str(folder))
     return folder
 
@@ -59,14 +62,8 @@ def release(home: Path, small_snapshot: Path) -> Callable[[Path], Manifest]:
     """Builds and activates a release from a pull."""
 
     def run(folder: Path) -> Manifest:
-        settings = BuildSettings(
-            data=small_snapshot,
-            encoder=shipped("models/multilingual-e5-small-int8"),
-            releases=home / "releases",
-            cache=home / "cache",
-            wikidata=folder,
-        )
-        return build(settings, Stages(Console(file=io.StringIO())))
+        settings = BuildSettings(data=small_snapshot, wikidata=WikidataSettings(pull=folder))
+        return build(settings, Places(home), Stages(Console(file=io.StringIO()))).manifest
 
     return run
 

@@ -1,0 +1,27 @@
+"""Files that are whole whenever they can be seen, whatever happens to their writer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_whole(content: bytes, path: Path) -> None:
+    """Writes a file beside its place, flushes it, and renames it into place.
+
+    Two writers of one file must take turns.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_bytes(content)
+    flush(draft)
+    draft.replace(path)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Waits until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,42 @@
+"""Locks between processes: the kernel frees one when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_FILE = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder, which must exist, once whoever has it is done."""
+    descriptor = _open(folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def lock_if_free(folder: Path) -> Iterator[bool]:
+    """Holds the lock of a folder if nobody has it; yields whether it does."""
+    descriptor = _open(folder)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _open(folder: Path) -> int:
+    # Programs that the holder starts do not inherit it (PEP 446): they may outlive the holder.
+    return os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
