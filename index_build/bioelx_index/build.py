@@ -32,10 +32,12 @@ from bioelx.release import (
     active_release,
     draft_folder,
 )
+from bioelx.release.canaries import write_canaries
 from bioelx.release.manifest import read_manifest, utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import EXACT_FACTORY, NameIndex
 from bioelx_index.calibrate import fit_confidence
+from bioelx_index.canaries import choose_canaries
 from bioelx_index.merge import VERSION, Hygiene, Previous, merge, read
 from bioelx_index.merge.hygiene import read_hygiene
 from bioelx_index.merge.page import PAGE_FILE, summary, write_report
@@ -56,9 +58,6 @@ from bioelx_index.sources.registry import VERBATIM
 from bioelx_index.sources.wikidata.folder import RECORDS_FILE
 from bioelx_index.subset import select
 from bioelx_index.vectors import encode_names
-
-CANARIES_FILE = "canaries.jsonl"
-CANARIES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def build(settings: BuildSettings, stages: Stages) -> Manifest:
         exact = settings.dictionary is not None and settings.umls is None
         index, index_stamp = _index(knowledge_base, vectors, encoder, draft, stages, exact=exact)
         _fit_confidence(knowledge_base, index, vectors, draft, stages)
-        _write_canaries(knowledge_base, draft)
+        write_canaries(choose_canaries(knowledge_base, index, encoder), draft)
         manifest = Manifest(
             id="",
             created=utc_now(),
@@ -273,20 +272,6 @@ def _fit_confidence(
         model = fit_confidence(knowledge_base, index, vectors)
         model.save(draft)
         stage.result = f"cosine x {model.score:.1f}, margin x {model.margin:.1f}"
-
-
-def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:
-    """Names with their concept, evenly spread over the texts that name one concept only."""
-    count = len(knowledge_base.texts)
-    lines = []
-    for text in range(0, count, max(1, count // CANARIES)):
-        rows = knowledge_base.name_rows(text)
-        if len({int(knowledge_base.name_concept[row]) for row in rows}) == 1:
-            name = knowledge_base.name(rows[0])
-            concept_id = knowledge_base.concept_id(int(knowledge_base.name_concept[rows[0]]))
-            canary = {"name": name.text, "language": name.lang, "concept_id": concept_id}
-            lines.append(orjson.dumps(canary, option=orjson.OPT_APPEND_NEWLINE))
-    (draft / CANARIES_FILE).write_bytes(b"".join(lines))
 
 
 def _copy_encoder(source: Path, target: Path) -> Path:
