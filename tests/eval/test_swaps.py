@@ -40,7 +40,8 @@ def test_a_twin_differs_in_its_ids_only(tiny_release: Path, tmp_path: Path) -> N
             c.concept.concept_id for c in other.candidates
         ]
         assert [c.probability for c in own.candidates] == [c.probability for c in other.candidates]
-    [retired] = [c for c in map(twin.knowledge_base.concept, range(241)) if c.replaced_by]
+    kb = twin.knowledge_base
+    [retired] = [c for c in kb.concepts(range(kb.concept_count)) if c.replaced_by]
     assert retired.replaced_by == "twin.wikidata:Q2840"
 
 
