@@ -29,9 +29,11 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from bioelx.errors import BioelxError, InvalidRequestError
 from bioelx.service.status import error_of
 from bioelx.v1 import linker_pb2 as pb
-from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
+from bioelx.v1.linker_pb2_grpc import EntityLinkerStub, ReleaseAdminStub
 
 DEFAULT_TIMEOUT = 60.0
+SWITCH_TIMEOUT = 600.0
+"""Seconds that a server may take to load another release and to try it."""
 
 _CHANNEL = [
     ("grpc.max_receive_message_length", -1),
@@ -109,6 +111,7 @@ class Client:
         self._timeout = timeout
         self._channel = grpc.insecure_channel(address, _CHANNEL)
         self._stub = EntityLinkerStub(self._channel)
+        self._admin = ReleaseAdminStub(self._channel)
 
     def link(self, documents: Iterable[pb.Document], **options: Unpack[Options]) -> pb.LinkReply:
         """Links the mentions of documents; a bad one has an `error` in its place of the reply."""
@@ -134,12 +137,26 @@ class Client:
         """Finds concepts whose names resemble `name`."""
         return self._call(self._stub.Search, search_request(name, language, **options))
 
-    def concept(self, concept_id: str) -> pb.GetConceptReply:
+    def concept(self, concept_id: str, *, release: str = "") -> pb.GetConceptReply:
         """Gets a concept by its id or an xref."""
-        return self._call(self._stub.GetConcept, pb.GetConceptRequest(concept_id=concept_id))
+        request = pb.GetConceptRequest(concept_id=concept_id, release=release)
+        return self._call(self._stub.GetConcept, request)
 
     def info(self) -> pb.InfoReply:
         return self._call(self._stub.Info, pb.InfoRequest())
+
+    def releases(self) -> list[pb.ReleaseSummary]:
+        """The releases that the server may switch to (`bioelx serve --admin`), oldest first."""
+        return list(self._call(self._admin.List, pb.ListReleasesRequest()).releases)
+
+    def activate(self, release: str, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:
+        """Switches the server to a release; returns when it answers from it."""
+        request = pb.ActivateReleaseRequest(id=release)
+        return self._call(self._admin.Activate, request, timeout)
+
+    def roll_back(self, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:
+        """Switches the server to the release that was active before."""
+        return self._call(self._admin.Rollback, pb.RollbackReleaseRequest(), timeout)
 
     def wait_ready(self, timeout: float = 30.0) -> bool:
         """Waits until the server has loaded its release; false if `timeout` seconds pass first."""
@@ -171,9 +188,11 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+    def _call(
+        self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q, timeout: float | None = None
+    ) -> R:
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=timeout or self._timeout)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 
@@ -185,6 +204,7 @@ class AsyncClient:
         self._timeout = timeout
         self._channel = grpc.aio.insecure_channel(address, _CHANNEL)
         self._stub = EntityLinkerStub(self._channel)
+        self._admin = ReleaseAdminStub(self._channel)
 
     async def link(
         self, documents: Iterable[pb.Document], **options: Unpack[Options]
@@ -215,13 +235,28 @@ class AsyncClient:
         """See `Client.search`."""
         return await self._call(self._stub.Search, search_request(name, language, **options))
 
-    async def concept(self, concept_id: str) -> pb.GetConceptReply:
+    async def concept(self, concept_id: str, *, release: str = "") -> pb.GetConceptReply:
         """See `Client.concept`."""
-        request = pb.GetConceptRequest(concept_id=concept_id)
+        request = pb.GetConceptRequest(concept_id=concept_id, release=release)
         return await self._call(self._stub.GetConcept, request)
 
     async def info(self) -> pb.InfoReply:
         return await self._call(self._stub.Info, pb.InfoRequest())
+
+    async def releases(self) -> list[pb.ReleaseSummary]:
+        """See `Client.releases`."""
+        return list((await self._call(self._admin.List, pb.ListReleasesRequest())).releases)
+
+    async def activate(
+        self, release: str, *, timeout: float = SWITCH_TIMEOUT
+    ) -> pb.ActivateReleaseReply:
+        """See `Client.activate`."""
+        request = pb.ActivateReleaseRequest(id=release)
+        return await self._call(self._admin.Activate, request, timeout)
+
+    async def roll_back(self, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:
+        """See `Client.roll_back`."""
+        return await self._call(self._admin.Rollback, pb.RollbackReleaseRequest(), timeout)
 
     async def wait_ready(self, timeout: float = 30.0) -> bool:
         """See `Client.wait_ready`."""
@@ -253,9 +288,14 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Q, R],
+        request: Q,
+        timeout: float | None = None,
+    ) -> R:
         try:
-            return await method(request, timeout=self._timeout)
+            return await method(request, timeout=timeout or self._timeout)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 

@@ -20,7 +20,7 @@ from bioelx.encoding import Encoder, open_encoder
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.kb import KnowledgeBase, normalise
 from bioelx.ranking import Ranker, open_ranker, window_around
-from bioelx.release import Manifest, find_release, verify_release
+from bioelx.release import FileStamp, Manifest, find_release, verify_release
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever
 from bioelx.types import (
@@ -35,6 +35,7 @@ from bioelx.types import (
     Timing,
 )
 
+ENCODER_FOLDER = "encoder"
 SURE = 0.9
 """From this probability on, `rerank=auto` does not ask the ranker."""
 
@@ -61,13 +62,21 @@ class Linker:
 
     @classmethod
     def open(
-        cls, release: Path | str | None = None, *, threads: int = 0, ranker: str = ""
+        cls,
+        release: Path | str | None = None,
+        *,
+        threads: int = 0,
+        ranker: str = "",
+        beside: Linker | None = None,
     ) -> Linker:
         """Opens a release: its folder, its id, or the active one.
 
         Args:
             threads: for encoding and search; 0 takes all cores.
             ranker: folder or hub id of a reranker; empty links by retrieval alone.
+            beside: a linker opened with the same threads and ranker, of any release. The models
+                that both have are not loaded twice, so neither is to be called during a call of
+                the other.
 
         Raises:
             NotFoundError: there is no such release.
@@ -76,22 +85,23 @@ class Linker:
         folder = find_release(release)
         manifest = verify_release(folder)
         knowledge_base = KnowledgeBase.open(folder)
-        encoder = open_encoder(folder / "encoder", threads=threads)
+        if beside and _encoder_files(beside.manifest) == _encoder_files(manifest):
+            encoder = beside.encoder
+        else:
+            encoder = open_encoder(folder / ENCODER_FOLDER, threads=threads)
         if encoder.card.fingerprint != manifest.encoder.fingerprint:
-            raise FileError(folder / "encoder", "is not the encoder of this release's vectors")
+            raise FileError(folder / ENCODER_FOLDER, "is not the encoder of this release's vectors")
         index = NameIndex.open(
             folder, manifest.index.factory, manifest.index.parameters, threads=threads
         )
         if index.text_count != len(knowledge_base.texts):
             raise FileError(folder / "index.faiss", "does not belong to names.arrow beside it")
-        return cls(
-            manifest,
-            knowledge_base,
-            encoder,
-            index,
-            ConfidenceModel.open(folder),
-            open_ranker(ranker, threads=threads) if ranker else None,
-        )
+        confidence = ConfidenceModel.open(folder)
+        if beside:
+            opened_ranker = beside.ranker
+        else:
+            opened_ranker = open_ranker(ranker, threads=threads) if ranker else None
+        return cls(manifest, knowledge_base, encoder, index, confidence, opened_ranker)
 
     def check(self, options: LinkOptions, *, path: str = "options") -> None:
         """Refuses options that this linker cannot honour.
@@ -290,6 +300,12 @@ class Linker:
             minimum = self.confidence.default_min_confidence
         linked = first.concept.concept_id if first.probability >= minimum else None
         return Link(linked, first.probability, tuple(candidates))
+
+
+def _encoder_files(manifest: Manifest) -> dict[str, FileStamp]:
+    """What the release's encoder is made of: equal for equal encoders, down to the last byte."""
+    folder = f"{ENCODER_FOLDER}/"
+    return {name: stamp for name, stamp in manifest.files.items() if name.startswith(folder)}
 
 
 def read_language(tag: str, field: str) -> str:

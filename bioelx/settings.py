@@ -6,6 +6,7 @@ Every setting has an environment variable of the same name in capitals with the 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -89,13 +90,43 @@ class ServerSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    release: str = Field("", description="release id or folder; empty: the active one")
+    release: str = Field(
+        "",
+        description="release id or folder, for good; empty: the active one, and whichever becomes "
+        "active later",
+    )
+    admin: bool = Field(
+        False, description="let callers switch releases (ReleaseAdmin); on a loopback address only"
+    )
+    keep_loaded: int = Field(
+        0, ge=0, description="previous releases held in memory, for requests pinned to them"
+    )
     threads: int = Field(0, ge=0, description="threads for models and search; 0: all cores")
     ranker: str = Field("", description="folder or hub id of a reranker; empty: retrieval only")
     batch_mentions: int = Field(64, ge=1, description="mentions encoded and searched together")
     queue_mentions: int = Field(16_384, ge=1, description="mentions waiting before overload")
     grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")
     limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("admin")
+    @classmethod
+    def _is_safe(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not is_loopback(info.data.get("host", "")):
+            raise ValueError(
+                "whoever reaches the server could switch its release: only with a loopback --host, "
+                "such as 127.0.0.1"
+            )
+        if value and info.data.get("release"):
+            raise ValueError("a server of one --release does not switch: leave one of them out")
+        return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can only be reached from this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class GateSettings(BaseSettings):

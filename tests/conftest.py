@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from bioelx.client import Client
 from bioelx.confidence import ConfidenceModel
 from bioelx.encoding import open_encoder
+from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import (
     CONCEPTS_FILE,
     CONCEPTS_SCHEMA,
@@ -33,10 +34,12 @@ from bioelx.kb.tables import (
 )
 from bioelx.linker import Linker
 from bioelx.release import EncoderStamp, IndexStamp, Manifest, SourceStamp, activate
+from bioelx.release.canaries import write_canaries
 from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import NameIndex
 from bioelx.settings import shipped
+from bioelx_index.canaries import choose_canaries
 
 # A busy machine is no fault of a test. CI repeats itself, so that others find what it finds.
 settings.register_profile(
@@ -72,6 +75,7 @@ def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:
     index = NameIndex.build(encoder.encode(names["key"].chunk(0).dictionary.to_pylist()))
     index.save(draft)
     ConfidenceModel(-16.0, 16.0, 8.0, 4.0, default_min_confidence=0.3).save(draft)
+    write_canaries(choose_canaries(KnowledgeBase.open(draft), index, encoder), draft)
     card = encoder.card
     manifest = Manifest(
         id="",
@@ -189,12 +193,14 @@ StartServer = Callable[..., AbstractContextManager[RunningServer]]
 
 @pytest.fixture(scope="session")
 def start_server(tiny_home: Path) -> StartServer:
-    """A function that serves the tiny release, with more options of `bioelx serve` if given."""
+    """A function that serves the tiny release, or the active one of another `home`, with more
+    options of `bioelx serve` if given.
+    """
 
     @contextmanager
-    def start(*options: str) -> Iterator[RunningServer]:
+    def start(*options: str, home: Path = tiny_home) -> Iterator[RunningServer]:
         with tempfile.NamedTemporaryFile(suffix=".log") as log:
-            process = _serve(tiny_home, ["--port", "0", "--threads", "1", *options], log)
+            process = _serve(home, ["--port", "0", "--threads", "1", *options], log)
             try:
                 announced = process.stdout.readline().decode() if process.stdout else ""
                 found = re.fullmatch(r"serving \S+ on (\S+)\n", announced)

@@ -9,6 +9,7 @@ import typer
 from bioelx.cli import options, output
 from bioelx.cli.backend import open_backend
 from bioelx.types import Rerank
+from bioelx.v1 import linker_pb2 as pb
 
 
 def search(
@@ -109,6 +110,9 @@ def info(
         {
             "version": reply.version,
             "release": f"{reply.release}, made {reply.release_created.ToDatetime():%Y-%m-%d %H:%M}",
+            "also loaded": ", ".join(reply.loaded_releases[1:]),
+            "loading": reply.loading_release,
+            "refused": _refused(reply),
             "knowledge": f"{reply.concepts:,} concepts, {reply.names:,} names",
             "encoder": f"{reply.encoder} ({reply.encoder_fingerprint})",
             "ranker": reply.ranker or "none",
@@ -130,6 +134,14 @@ def info(
     )
     for source in reply.sources:
         typer.echo(f"{'source':12}  {source.name}, {source.snapshot} ({source.licence})")
+
+
+def _refused(reply: pb.InfoReply) -> str:
+    if not reply.HasField("refused_release"):
+        return ""
+    refused = reply.refused_release
+    when = f"{refused.time.ToDatetime():%Y-%m-%d %H:%M}"
+    return f"{refused.id or 'the pointer'} at {when}: {refused.reason}"
 
 
 def _print_fields(fields: dict[str, str]) -> None:

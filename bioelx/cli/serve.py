@@ -19,10 +19,15 @@ def serve(**given: Any) -> None:
     Each option has a twin in the environment; the option wins. When the release is loaded, one
     line on standard output says so; logs go to standard error, a JSON object a line.
 
+    When another release becomes active (bioelx build, bioelx release activate or rollback), the
+    server loads it beside the one that answers, tries it, and switches without dropping a call; one
+    that fails is refused, which bioelx info tells.
+
     \b
     Examples:
         bioelx serve
         bioelx serve --port 0 --threads 2
+        bioelx serve --admin --keep-loaded 1
         BIOELX_PORT=9000 bioelx serve --release 20261123T074500Z-1a2b3c4d
     """
     from bioelx.service.logs import set_up_logs

@@ -1,7 +1,8 @@
 """Requests from many callers, linked together by one worker.
 
 While the worker is busy with one batch the next one gathers, so batches are as large as the load
-makes them and nobody waits for company.
+makes them and nobody waits for company. A worker may serve several batchers: each has at most one
+batch before it, so they take turns.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -58,10 +59,13 @@ class _Job:
 class Batcher:
     """Gathers queries into batches for a function that is called from one thread only."""
 
-    def __init__(self, link: LinkFunction, *, batch_mentions: int, queue_mentions: int) -> None:
+    def __init__(
+        self, link: LinkFunction, worker: Executor, *, batch_mentions: int, queue_mentions: int
+    ) -> None:
         """To be made in a running event loop.
 
         Args:
+            worker: the thread that calls `link`.
             batch_mentions: queries linked together at most.
             queue_mentions: queries that may wait before callers are turned away.
         """
@@ -73,7 +77,7 @@ class Batcher:
         self._seconds_per_query = 0.005
         self._work = asyncio.Event()
         self._room = asyncio.Event()
-        self._worker = ThreadPoolExecutor(1, "linker")
+        self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._running = self._loop.create_task(self._run())
 
@@ -110,10 +114,9 @@ class Batcher:
         return LinkedBatch(tuple(job.links), job.release, timing)
 
     async def close(self) -> None:
-        """Stops the worker after the batch it is at."""
+        """Takes no further batch; the worker may still be at one."""
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
-        await asyncio.to_thread(self._worker.shutdown)
 
     async def _run(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,6 +11,7 @@ from bioelx.errors import InvalidRequestError, NotFoundError
 from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
 from bioelx.service.requests import LinkPlan, check_release
+from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
 from bioelx.types import TYPES, Candidate, LinkedBatch, Timing
 from bioelx.v1 import linker_pb2 as pb
@@ -101,6 +103,19 @@ def _index(linker: Linker) -> pb.Index:
         recall_device=stamp.device,
         note=index.note,
     )
+
+
+def add_switches(reply: pb.InfoReply, loaded: Iterable[str], record: SwitchRecord) -> None:
+    """Adds to `Info` what other releases a server has, takes on, or would not take."""
+    del reply.loaded_releases[:]
+    reply.loaded_releases.extend(loaded)
+    reply.loading_release = record.loading
+    reply.switches = record.switches
+    reply.refusals = record.refusals
+    if record.refused:
+        reply.refused_release.id = record.refused.release
+        reply.refused_release.reason = record.refused.reason
+        reply.refused_release.time.FromDatetime(record.refused.time)
 
 
 def _concept(row: int, kb: KnowledgeBase) -> pb.Concept:

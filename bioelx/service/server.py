@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -14,17 +14,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from bioelx.errors import ServiceError
-from bioelx.linker import Linker
-from bioelx.service.batcher import Batcher
+from bioelx.service.admin import Admin
 from bioelx.service.calls import CallGuard
+from bioelx.service.engine import Engines
+from bioelx.service.loading import Loader
 from bioelx.service.logs import log
-from bioelx.service.servicer import Engine, Servicer
-from bioelx.settings import ServerSettings
-from bioelx.types import Query
+from bioelx.service.servicer import Servicer
+from bioelx.service.switch import Switch
+from bioelx.settings import ServerSettings, is_loopback, releases_dir
 from bioelx.v1 import linker_pb2 as pb
-from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
+from bioelx.v1.linker_pb2_grpc import (
+    add_EntityLinkerServicer_to_server,
+    add_ReleaseAdminServicer_to_server,
+)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EntityLinker"].full_name
+ADMIN_SERVICE = pb.DESCRIPTOR.services_by_name["ReleaseAdmin"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -53,7 +58,8 @@ class Health(health.aio.HealthServicer):
 async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) -> None:
     """Serves until SIGTERM or SIGINT; then running calls finish and new ones are refused.
 
-    The port answers health checks at once; it is SERVING when the release is loaded.
+    The port answers health checks at once; it is SERVING when the release is loaded, and stays so
+    while another takes over.
 
     Args:
         on_ready: called once with the release's id and the address (`host:port`).
@@ -66,34 +72,51 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
-    servicer = Servicer(settings.limits)
+    worker = ThreadPoolExecutor(1, "linker")
+    loader = Loader(settings, worker)
+    engines = Engines(settings.keep_loaded)
+    switch = Switch(engines, loader, releases_dir())
+    servicer = Servicer(engines, switch.record, settings.limits)
+    admin = Admin(engines, switch, releases_dir()) if settings.admin else None
     healthy = Health()
-    server = _assemble(settings, servicer, healthy)
+    server = _assemble(settings, servicer, admin, healthy)
     address = _listen(server, settings)
-    for service in ("", SERVICE):
+    watched = ("", *_services(admin))
+    for service in watched:
         await healthy.set(service, NOT_SERVING)
     await server.start()
     try:
-        engine = await _load(settings)
+        engines.activate(await loader.load(settings.release))
     except BaseException:
         await server.stop(None)
         raise
-    servicer.start(engine)
-    for service in ("", SERVICE):
+    for service in watched:
         await healthy.set(service, SERVING)
-    log("serving", release=engine.linker.manifest.id, address=address)
-    on_ready(engine.linker.manifest.id, address)
+    release = engines.active.release
+    log("serving", release=release, address=address)
+    on_ready(release, address)
 
+    watching = None if settings.release else asyncio.create_task(switch.watch())
     await stopped.wait()
     log("stopping", grace_seconds=settings.grace_seconds)
+    if watching:
+        watching.cancel()
     await healthy.enter_graceful_shutdown()
     servicer.drain()
     await server.stop(settings.grace_seconds)
-    await engine.batcher.close()
+    await loader.close()
+    await engines.close()
+    await asyncio.to_thread(worker.shutdown)
     log("stopped")
 
 
-def _assemble(settings: ServerSettings, servicer: Servicer, healthy: Health) -> grpc.aio.Server:
+def _services(admin: Admin | None) -> tuple[str, ...]:
+    return (SERVICE, ADMIN_SERVICE) if admin else (SERVICE,)
+
+
+def _assemble(
+    settings: ServerSettings, servicer: Servicer, admin: Admin | None, healthy: Health
+) -> grpc.aio.Server:
     server = grpc.aio.server(
         interceptors=[CallGuard()],
         options=[
@@ -103,9 +126,11 @@ def _assemble(settings: ServerSettings, servicer: Servicer, healthy: Health) -> 
         ],
     )
     add_EntityLinkerServicer_to_server(servicer, server)
+    if admin:
+        add_ReleaseAdminServicer_to_server(admin, server)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection(
-        (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*_services(admin), health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     return server
 
@@ -118,33 +143,6 @@ def _listen(server: grpc.aio.Server, settings: ServerSettings) -> str:
         raise ServiceError(
             "UNAVAILABLE", f"cannot listen on {host}:{settings.port}: in use, or not an address"
         ) from None
-    if not _is_loopback(settings.host):
+    if not is_loopback(settings.host):
         log("without encryption or authentication on a public address", level=logging.WARNING)
     return f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-async def _load(settings: ServerSettings) -> Engine:
-    linker = await asyncio.to_thread(
-        Linker.open, settings.release, threads=settings.threads, ranker=settings.ranker
-    )
-    # The first call pays for what is set up only when needed; let it be ours.
-    await asyncio.to_thread(_warm_up, linker)
-    batcher = Batcher(
-        linker.link,
-        batch_mentions=settings.batch_mentions,
-        queue_mentions=settings.queue_mentions,
-    )
-    return Engine(linker, batcher)
-
-
-def _warm_up(linker: Linker) -> None:
-    linker.link([Query.bare("fever", "en")])
-    linker.knowledge_base.rows_with_xref("none:0")
-    _ = linker.knowledge_base.schemes

@@ -851,6 +851,10 @@ class InfoReply(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     SEARCH_INDEX_FIELD_NUMBER: _builtins.int
+    LOADING_RELEASE_FIELD_NUMBER: _builtins.int
+    REFUSED_RELEASE_FIELD_NUMBER: _builtins.int
+    SWITCHES_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """of the server"""
     release: _builtins.str
@@ -865,6 +869,11 @@ class InfoReply(_message.Message):
     default_min_confidence: _builtins.float
     device: _builtins.str
     """of the encoder"""
+    loading_release: _builtins.str
+    """Being loaded and tried beside the one that answers; empty: none."""
+    switches: _builtins.int
+    """Since the start of the server: how often another release took over, and one was refused."""
+    refusals: _builtins.int
     @_builtins.property
     def loaded_releases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -881,6 +890,10 @@ class InfoReply(_message.Message):
     def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def search_index(self) -> Global___Index: ...
+    @_builtins.property
+    def refused_release(self) -> Global___RefusedRelease:
+        """The last release that this server would not take; absent: none since its start."""
+
     def __init__(
         self,
         *,
@@ -902,14 +915,47 @@ class InfoReply(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         device: _builtins.str = ...,
         search_index: Global___Index | None = ...,
+        loading_release: _builtins.str = ...,
+        refused_release: Global___RefusedRelease | None = ...,
+        switches: _builtins.int = ...,
+        refusals: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "release_created", b"release_created", "search_index", b"search_index"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "refused_release", b"refused_release", "release_created", b"release_created", "search_index", b"search_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concepts", b"concepts", "default_min_confidence", b"default_min_confidence", "device", b"device", "encoder", b"encoder", "encoder_fingerprint", b"encoder_fingerprint", "index", b"index", "languages", b"languages", "limits", b"limits", "loaded_releases", b"loaded_releases", "names", b"names", "ranker", b"ranker", "release", b"release", "release_created", b"release_created", "schemes", b"schemes", "search_index", b"search_index", "sources", b"sources", "types", b"types", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concepts", b"concepts", "default_min_confidence", b"default_min_confidence", "device", b"device", "encoder", b"encoder", "encoder_fingerprint", b"encoder_fingerprint", "index", b"index", "languages", b"languages", "limits", b"limits", "loaded_releases", b"loaded_releases", "loading_release", b"loading_release", "names", b"names", "ranker", b"ranker", "refusals", b"refusals", "refused_release", b"refused_release", "release", b"release", "release_created", b"release_created", "schemes", b"schemes", "search_index", b"search_index", "sources", b"sources", "switches", b"switches", "types", b"types", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InfoReply: _TypeAlias = InfoReply  # noqa: Y015
+
+@_typing.final
+class RefusedRelease(_message.Message):
+    """A release that the server was to answer from and does not; it goes on with the one it had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """empty if the pointer `current` could not be read"""
+    reason: _builtins.str
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedRelease: _TypeAlias = RefusedRelease  # noqa: Y015
 
 @_typing.final
 class ReleaseSummary(_message.Message):
@@ -920,10 +966,20 @@ class ReleaseSummary(_message.Message):
     CONCEPTS_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     active: _builtins.bool
+    """this server answers from it"""
     concepts: _builtins.int
     names: _builtins.int
+    loaded: _builtins.bool
+    """a request may be pinned to it"""
+    current: _builtins.bool
+    """the pointer names it: what servers follow, and start with"""
+    problem: _builtins.str
+    """why its manifest cannot be read; then it has no counts"""
     @_builtins.property
     def created(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -934,10 +990,13 @@ class ReleaseSummary(_message.Message):
         concepts: _builtins.int = ...,
         names: _builtins.int = ...,
         created: _timestamp_pb2.Timestamp | None = ...,
+        loaded: _builtins.bool = ...,
+        current: _builtins.bool = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "concepts", b"concepts", "created", b"created", "id", b"id", "names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "concepts", b"concepts", "created", b"created", "current", b"current", "id", b"id", "loaded", b"loaded", "names", b"names", "problem", b"problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1020,6 +1079,7 @@ class ActivateReleaseReply(_message.Message):
     PREVIOUS_FIELD_NUMBER: _builtins.int
     active: _builtins.str
     previous: _builtins.str
+    """what this server answered from before"""
     def __init__(
         self,
         *,

@@ -309,19 +309,24 @@ class ReleaseAdminServicer:
     """
 
     def List(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The finished releases, oldest first.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Activate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Loads a release, tries it, points `current` to it and answers from it; replies when it does.
+        NOT_FOUND: there is no such release. FAILED_PRECONDITION: it is refused, and nothing has
+        changed. ABORTED: another release was asked for meanwhile.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Rollback(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The same for the release that was active before.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -118,8 +118,14 @@ class ReleaseAdminStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReleaseAdminAsyncStub: ...
     List: _grpc.UnaryUnaryMultiCallable[_linker_pb2.ListReleasesRequest, _linker_pb2.ListReleasesReply]
+    """The finished releases, oldest first."""
     Activate: _grpc.UnaryUnaryMultiCallable[_linker_pb2.ActivateReleaseRequest, _linker_pb2.ActivateReleaseReply]
+    """Loads a release, tries it, points `current` to it and answers from it; replies when it does.
+    NOT_FOUND: there is no such release. FAILED_PRECONDITION: it is refused, and nothing has
+    changed. ABORTED: another release was asked for meanwhile.
+    """
     Rollback: _grpc.UnaryUnaryMultiCallable[_linker_pb2.RollbackReleaseRequest, _linker_pb2.ActivateReleaseReply]
+    """The same for the release that was active before."""
 
 @_typing.type_check_only
 class ReleaseAdminAsyncStub(ReleaseAdminStub):
@@ -127,8 +133,14 @@ class ReleaseAdminAsyncStub(ReleaseAdminStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     List: _aio.UnaryUnaryMultiCallable[_linker_pb2.ListReleasesRequest, _linker_pb2.ListReleasesReply]  # type: ignore[assignment]
+    """The finished releases, oldest first."""
     Activate: _aio.UnaryUnaryMultiCallable[_linker_pb2.ActivateReleaseRequest, _linker_pb2.ActivateReleaseReply]  # type: ignore[assignment]
+    """Loads a release, tries it, points `current` to it and answers from it; replies when it does.
+    NOT_FOUND: there is no such release. FAILED_PRECONDITION: it is refused, and nothing has
+    changed. ABORTED: another release was asked for meanwhile.
+    """
     Rollback: _aio.UnaryUnaryMultiCallable[_linker_pb2.RollbackReleaseRequest, _linker_pb2.ActivateReleaseReply]  # type: ignore[assignment]
+    """The same for the release that was active before."""
 
 class ReleaseAdminServicer(metaclass=_abc_1.ABCMeta):
     """Changes which release a server answers from. Off unless the server is told otherwise."""
@@ -138,20 +150,26 @@ class ReleaseAdminServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _linker_pb2.ListReleasesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_linker_pb2.ListReleasesReply, _abc.Awaitable[_linker_pb2.ListReleasesReply]]: ...
+    ) -> _typing.Union[_linker_pb2.ListReleasesReply, _abc.Awaitable[_linker_pb2.ListReleasesReply]]:
+        """The finished releases, oldest first."""
 
     @_abc_1.abstractmethod
     def Activate(
         self,
         request: _linker_pb2.ActivateReleaseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_linker_pb2.ActivateReleaseReply, _abc.Awaitable[_linker_pb2.ActivateReleaseReply]]: ...
+    ) -> _typing.Union[_linker_pb2.ActivateReleaseReply, _abc.Awaitable[_linker_pb2.ActivateReleaseReply]]:
+        """Loads a release, tries it, points `current` to it and answers from it; replies when it does.
+        NOT_FOUND: there is no such release. FAILED_PRECONDITION: it is refused, and nothing has
+        changed. ABORTED: another release was asked for meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def Rollback(
         self,
         request: _linker_pb2.RollbackReleaseRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_linker_pb2.ActivateReleaseReply, _abc.Awaitable[_linker_pb2.ActivateReleaseReply]]: ...
+    ) -> _typing.Union[_linker_pb2.ActivateReleaseReply, _abc.Awaitable[_linker_pb2.ActivateReleaseReply]]:
+        """The same for the release that was active before."""
 
 def add_ReleaseAdminServicer_to_server(servicer: ReleaseAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

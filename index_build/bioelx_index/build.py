@@ -37,12 +37,14 @@ from bioelx.release import (
     draft_folder,
     list_releases,
 )
+from bioelx.release.canaries import write_canaries
 from bioelx.release.manifest import read_manifest, stamp_file, utc_now
 from bioelx.release.store import finish_release, previous_release
 from bioelx.search.choice import EXACT_FACTORY
 from bioelx.search.index import INDEX_FILE, NameIndex
 from bioelx.settings import shipped
 from bioelx_index.calibrate import fit_confidence
+from bioelx_index.canaries import choose_canaries
 from bioelx_index.holdings import tidy
 from bioelx_index.kept import Kept, digest, in_use
 from bioelx_index.merge import VERSION, Hygiene, Previous, merge, read
@@ -74,9 +76,6 @@ from bioelx_index.sources.wikidata.base import find_base
 from bioelx_index.sources.wikidata.folder import RECORDS_FILE
 from bioelx_index.subset import select
 from bioelx_index.vectors import VECTORS, encode_names
-
-CANARIES_FILE = "canaries.jsonl"
-CANARIES = 50
 
 _STAMP_FILE, _INDEX_STAMP = "stamp.json", TypeAdapter(IndexStamp)
 
@@ -190,7 +189,7 @@ def _made(job: _Job, sources: list[SourceConfig], recipe: dict[str, str]) -> Out
         vectors, encoded = _encode(job, knowledge_base, encoder)
         index, index_stamp = _index(job, knowledge_base, vectors, encoder, draft)
         _fit_confidence(job, knowledge_base, index, vectors, encoder, draft)
-        _write_canaries(knowledge_base, draft)
+        write_canaries(choose_canaries(knowledge_base, index, encoder), draft)
         manifest = Manifest(
             id="",
             created=utc_now(),
@@ -532,20 +531,6 @@ def _activate(job: _Job, release: str) -> None:
                 f"'bioelx release activate {release} --force' does it all the same"
             )
         stage.result = f"{release} is active; gate: {passed.summary}"
-
-
-def _write_canaries(knowledge_base: KnowledgeBase, draft: Path) -> None:
-    """Names with their concept, evenly spread over the texts that name one concept only."""
-    count = len(knowledge_base.texts)
-    lines = []
-    for text in range(0, count, max(1, count // CANARIES)):
-        rows = knowledge_base.name_rows(text)
-        if len({int(knowledge_base.name_concept[row]) for row in rows}) == 1:
-            name = knowledge_base.name(rows[0])
-            concept_id = knowledge_base.concept_id(int(knowledge_base.name_concept[rows[0]]))
-            canary = {"name": name.text, "language": name.lang, "concept_id": concept_id}
-            lines.append(orjson.dumps(canary, option=orjson.OPT_APPEND_NEWLINE))
-    (draft / CANARIES_FILE).write_bytes(b"".join(lines))
 
 
 def _copy_encoder(source: Path, target: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
@@ -34,12 +35,13 @@ class Gate:
 
 @asynccontextmanager
 async def batching(gate: Gate, *, batch: int = 4, queue: int = 8) -> AsyncIterator[Batcher]:
-    batcher = Batcher(gate.link, batch_mentions=batch, queue_mentions=queue)
-    try:
-        yield batcher
-    finally:
-        gate.open.set()
-        await batcher.close()
+    with ThreadPoolExecutor(1) as worker:
+        batcher = Batcher(gate.link, worker, batch_mentions=batch, queue_mentions=queue)
+        try:
+            yield batcher
+        finally:
+            gate.open.set()
+            await batcher.close()
 
 
 async def until(condition) -> None:

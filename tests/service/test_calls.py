@@ -11,8 +11,10 @@ import pytest
 from bioelx.client import AsyncClient, document, link_request
 from bioelx.errors import ServiceError
 from bioelx.service.calls import CallGuard
+from bioelx.service.engine import Engine, Engines
 from bioelx.service.logs import JsonFormatter
-from bioelx.service.servicer import Engine, Servicer
+from bioelx.service.servicer import Servicer
+from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
 from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
 
@@ -29,8 +31,9 @@ class Broken:
 @pytest.fixture
 async def address(tiny_linker):
     server = grpc.aio.server(interceptors=[CallGuard()])
-    servicer = Servicer(Limits())
-    servicer.start(Engine(tiny_linker, Broken()))  # type: ignore[arg-type]
+    engines = Engines()
+    engines.activate(Engine(tiny_linker, Broken()))  # type: ignore[arg-type]
+    servicer = Servicer(engines, SwitchRecord(), Limits())
     add_EntityLinkerServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

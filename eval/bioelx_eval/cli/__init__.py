@@ -10,6 +10,7 @@ from bioelx_eval.cli.list import list_datasets
 from bioelx_eval.cli.reproduce import reproduce
 from bioelx_eval.cli.run import run
 from bioelx_eval.cli.speed import speed
+from bioelx_eval.cli.swaps import swaps
 
 app = typer.Typer(
     help="Run the benchmarks offline against a release.",
@@ -23,6 +24,7 @@ app.command()(compare)
 app.command()(reproduce)
 app.command()(expect)
 app.command()(speed)
+app.command()(swaps)
 app.command("list")(list_datasets)
 
 __all__ = ["app"]

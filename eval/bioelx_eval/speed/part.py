@@ -19,6 +19,7 @@ from bioelx.kb.tables import (
     write_table,
 )
 from bioelx.release import IndexStamp, read_manifest
+from bioelx.release.canaries import CANARIES_FILE
 from bioelx.release.store import finish_release
 from bioelx.search.index import INDEX_FILE, NameIndex
 
@@ -40,7 +41,7 @@ def part_of(release: Path, names: int, folder: Path, seed: int) -> Path:
 
     draft = folder / "draft"
     draft.mkdir(parents=True)
-    others = {CONCEPTS_FILE, NAMES_FILE, INDEX_FILE}
+    others = {CONCEPTS_FILE, NAMES_FILE, INDEX_FILE, CANARIES_FILE}
     for name in manifest.files.keys() - others:
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(release / name, draft / name)

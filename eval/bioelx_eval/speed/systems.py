@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,16 +177,31 @@ def server(
     Raises:
         BioelxError: the server does not start; with the last lines of its log.
     """
-    command = ["-m", "bioelx", "serve", "--port", "0", "--threads", str(threads)]
-    command += ["--release", str(release), *(["--ranker", ranker] if ranker else [])]
-    with _process(command, threads=threads) as (process, log):
+    options = ["--release", str(release), *(["--ranker", ranker] if ranker else [])]
+    with (
+        running_server(options, threads=threads) as (address, _),
+        Client(address, timeout=600) as client,
+    ):
+        yield Server(title, client, "always" if ranker else "never", judge)
+
+
+@contextmanager
+def running_server(
+    options: Sequence[str], *, threads: int, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, int]]:
+    """A real `bioelx serve`: its address and the id of its process.
+
+    Raises:
+        BioelxError: it does not start; with the last lines of its log.
+    """
+    command = ["-m", "bioelx", "serve", "--port", "0", "--threads", str(threads), *options]
+    with _process(command, threads=threads, environment=environment) as (process, log):
         assert process.stdout
         announced = process.stdout.readline().split()
         if announced[:1] != ["serving"]:
             last = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
-            raise BioelxError(f"{title}: the server did not start\n{last}")
-        with Client(announced[-1], timeout=600) as client:
-            yield Server(title, client, "always" if ranker else "never", judge)
+            raise BioelxError(f"the server did not start\n{last}")
+        yield announced[-1], process.pid
 
 
 def _with_context(mention: Mention) -> Any:
@@ -217,14 +232,18 @@ def _script(
 
 @contextmanager
 def _process(
-    arguments: Sequence[str], *, threads: int, show_log: bool = False
+    arguments: Sequence[str],
+    *,
+    threads: int,
+    show_log: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A Python process whose libraries share `threads` (0: all cores), and the file of its log."""
-    environment = dict(os.environ)
+    variables = {**os.environ, **(environment or {})}
     if threads:
-        environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     else:
-        environment.pop("OMP_NUM_THREADS", None)
+        variables.pop("OMP_NUM_THREADS", None)
     with tempfile.NamedTemporaryFile(prefix="bioelx-speed-", suffix=".log") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -232,7 +251,7 @@ def _process(
             stdout=subprocess.PIPE,
             stderr=None if show_log else log,
             text=True,
-            env=environment,
+            env=variables,
         )
         try:
             yield process, Path(log.name)
