@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,12 +57,16 @@ def tables(retired: tuple[str, ...] = ()) -> tuple[pa.Table, pa.Table]:
     )
 
 
-@pytest.fixture
-def good(
-    tmp_path: Path,
+@pytest.fixture(scope="module")
+def made(
     make_release: Callable[[pa.Table, pa.Table, Path], Path],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
+    return make_release(*tables(), tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture
+def good(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a release in a BIOELX_HOME, with a regression set that it answers."""
     monkeypatch.setenv("BIOELX_HOME", str(tmp_path))
     mentions = [(text, concept_id) for concept_id, texts in NAMES.items() for text in texts]
@@ -73,7 +78,7 @@ def good(
     (tmp_path / "data").mkdir()
     lines = b"\n".join(map(orjson.dumps, rows))
     (tmp_path / "data" / "regression.jsonl").write_bytes(lines)
-    return make_release(*tables(), tmp_path / "releases")
+    return Path(shutil.copytree(made, tmp_path / "releases" / made.name))
 
 
 def next_release(parent: Path, change: Callable[[Path], None]) -> Path:
