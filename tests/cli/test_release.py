@@ -198,14 +198,15 @@ def test_a_benchmark_stands_in_the_gate_too(good: Path, tmp_path: Path) -> None:
 
 
 def test_list_show_verify_prune(good: Path) -> None:
-    child = next_release(good, as_good)
+    child, third = next_release(good, as_good), next_release(good, unsure)
     for release in (good, child):
         run("activate", release.name)
     rows = [orjson.loads(line) for line in run("list", "--json").stdout.splitlines()]
-    assert [(row["id"], row["state"]) for row in rows] == [
-        (each, "active" if each == child.name else "previous")
-        for each in list_releases(good.parent)
-    ]
+    assert {row["id"]: row["state"] for row in rows} == {
+        good.name: "previous",
+        child.name: "active",
+        third.name: "",
+    }
     of_child = next(row for row in rows if row["id"] == child.name)
     assert of_child["bytes_of_its_own"] < 10_000 < of_child["bytes"]
     assert of_child["parent"] == good.name
@@ -218,17 +219,16 @@ def test_list_show_verify_prune(good: Path) -> None:
     assert "encoder/model.onnx" in shown
     assert orjson.loads(run("show", "--json").stdout)["id"] == child.name
 
-    assert run("verify", "--all").stdout.count("all as the manifest says") == 2
+    assert run("verify", "--all").stdout.count("all as the manifest says") == 3
     assert run("verify").exit_code == 0
     spoilt = bytearray((child / "confidence.json").read_bytes())
     spoilt[10] ^= 1
     (child / "confidence.json").write_bytes(spoilt)
     assert isinstance(run("verify", child.name).exception, FileError)
-    both = run("verify", "--all")
-    assert f"{child.name}/confidence.json: its sha256" in both.stdout.replace("\n", "")
-    assert "1 releases are damaged" in str(both.exception)
+    every = run("verify", "--all")
+    assert f"{child.name}/confidence.json: its sha256" in every.stdout.replace("\n", "")
+    assert "1 releases are damaged" in str(every.exception)
 
-    third = next_release(good, unsure)
     assert f"{third.name} would be removed" in run("prune", "--keep", 0, "--dry-run").stdout
     assert f"{third.name} removed" in run("prune", "--keep", 0).stdout
     assert set(list_releases(good.parent)) == {good.name, child.name}

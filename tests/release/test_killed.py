@@ -164,7 +164,8 @@ def home(tiny_release: Path, tiny_tables: tuple[pa.Table, pa.Table], tmp_path: P
     return tmp_path
 
 
-@pytest.mark.timeout(1200)  # some 25 s of a quiet machine
+@pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_activations_killed_at_random_moments(home: Path) -> None:
     root, evaluations = home / "releases", home / "evaluations"
     first, second = list_releases(root)
