@@ -2,9 +2,9 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from bioelx.confidence import ConfidenceModel
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.linker import Linker
 from bioelx.ranking import Window
+from bioelx.release.manifest import read_manifest, write_manifest
 from bioelx.types import Candidate, LinkOptions, Query, Rerank
 
 MENTIONS = ["asthma", "Herzinfarkt", "심근경색", "kalp krizi", "fever of unknown origin", "x" * 300]
@@ -157,8 +158,8 @@ def test_a_damaged_release_is_refused_by_its_file(copy: Path, name: str, damage:
 
 
 def test_an_encoder_of_other_vectors_is_refused(copy: Path) -> None:
-    manifest = orjson.loads((copy / "manifest.json").read_bytes())
-    manifest["encoder"]["fingerprint"] = "0" * 16
-    (copy / "manifest.json").write_bytes(orjson.dumps(manifest))
+    manifest = read_manifest(copy)
+    other = replace(manifest.encoder, fingerprint="0" * 16)
+    write_manifest(replace(manifest, encoder=other), copy)
     with pytest.raises(FileError, match="not the encoder of this release"):
         Linker.open(copy)

@@ -36,7 +36,7 @@ def changed(path: Path, position: float, change: int) -> Iterator[None]:
         kept.replace(path)
 
 
-@settings(suppress_health_check=SHARED, max_examples=300)
+@settings(suppress_health_check=SHARED, max_examples=200)
 @given(place=st.integers(0, 2), position=POSITIONS, change=CHANGES)
 def test_any_byte_of_any_file(tmp_path: Path, place: int, position: float, change: int) -> None:
     root = tmp_path / "releases"
@@ -44,33 +44,39 @@ def test_any_byte_of_any_file(tmp_path: Path, place: int, position: float, chang
     name = ["encoder/encoder.json", MANIFEST_FILE, "names.arrow"][place]
     whole = read_manifest(release)
     with changed(release / name, position, change):
+        said = refused = None
         try:
             said = verify_release(release)
         except FileError as error:
-            named = error.path
-            with pytest.raises(FileError, match=name):
-                activate(release.name, root)
-            assert (named, active_release(root)) == (release / name, None)
-        else:  # a blank for a line's end: what the manifest says is the same
+            refused = error.path
+        if refused is None:  # a line's end for a blank: what the manifest says is the same
             assert (name, said) == (MANIFEST_FILE, whole)
+            return
+        assert refused == release / name
+        with pytest.raises(FileError, match=name):
+            activate(release.name, root)
+        assert active_release(root) is None
 
 
 def test_every_byte_of_a_manifest(tmp_path: Path) -> None:
     release = tmp_path / make(tmp_path)
     whole, content = read_manifest(release), (release / MANIFEST_FILE).read_bytes()
-    harmless = 0
+    harmless = set()
     for position in range(len(content)):
-        for change in (1, 0x20, 0x80):
-            spoilt = bytearray(content)
-            spoilt[position] ^= change
-            (release / MANIFEST_FILE).write_bytes(spoilt)
-            try:
-                assert read_manifest(release) == whole
-                harmless += 1
-                assert content[position] in b" \n"
-            except FileError as error:
-                assert error.path == release / MANIFEST_FILE  # noqa: PT017
-    assert harmless < len(content) / 10
+        spoilt = bytearray(content)
+        spoilt[position] ^= (1, 0x20, 0x2A)[position % 3]  # 0x2A makes a line's end of a blank
+        (release / MANIFEST_FILE).write_bytes(spoilt)
+        refused = None
+        try:
+            said = read_manifest(release)
+        except FileError as error:
+            refused = error.path
+        if refused is None:
+            assert said == whole
+            harmless.add(content[position])
+        else:
+            assert refused == release / MANIFEST_FILE
+    assert harmless <= set(b" \n")
 
 
 @pytest.fixture(scope="module")

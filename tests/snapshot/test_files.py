@@ -13,7 +13,7 @@ from bioelx_index.snapshot.xz import read_xz, write_xz
 from bioelx_index.sources.config import read_sources
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-PAPERS = {"README.md", "LICENSES.md", "sources.toml"}
+PAPERS = {"README.md", "LICENSES.md", "sources.toml", "regression.jsonl"}
 
 
 def test_every_declared_file_is_there_with_its_checksum() -> None:
