@@ -88,9 +88,7 @@ def measure_recall(index: NameIndex, vectors: Float32, queries: HeldOut, exact: 
         others = texts[(texts != own) & (texts >= 0)][:most]
         cosines = vectors[others] @ query
         at_10, at_50 = (
-            float((cosines[:k] >= best[:k].min(initial=1) - _ROUNDING).mean() * len(others[:k]) / k)
-            if k
-            else 1.0
+            float(np.sum(cosines[:k] >= best[:k].min(initial=1) - _ROUNDING)) / k if k else 1.0
             for k in (min(10, most), most)
         )
         shares.append((at_10, at_50))

@@ -87,24 +87,20 @@ def test_a_build_that_finds_too_little_is_refused(
 ) -> None:
     from rich.console import Console
 
-    from bioelx.settings import shipped
-    from bioelx_index.build import BuildSettings, build
+    from bioelx_index.build import build
+    from bioelx_index.places import Places
     from bioelx_index.progress import Stages
+    from bioelx_index.settings import BuildSettings
 
     monkeypatch.setenv("BIOELX_INDEX_FACTORY", "IVF8,SQ4")
     monkeypatch.setenv("BIOELX_INDEX_NPROBE", "1")
-    settings = BuildSettings(
-        data=small_snapshot,
-        encoder=shipped("models/multilingual-e5-small-int8"),
-        releases=tmp_path / "releases",
-        cache=tmp_path / "cache",
-    )
+    settings, places = BuildSettings(data=small_snapshot), Places(tmp_path)
     stages = Stages(Console(quiet=True))
     with pytest.raises(BioelxError, match=r"IVF8,SQ4, nprobe 1.*BIOELX_INDEX_MIN_RECALL is 0\.95"):
-        build(settings, stages)
-    assert list(settings.releases.iterdir()) == []  # no release, no draft, nothing active
+        build(settings, places, stages)
+    assert list(places.releases.iterdir()) == []  # no release, no draft, nothing active
     monkeypatch.setenv("BIOELX_INDEX_MIN_RECALL", "0.01")
-    stamp = build(settings, stages).index
+    stamp = build(settings, places, stages).manifest.index
     assert (stamp.factory, stamp.parameters, stamp.device) == ("IVF8,SQ4", {"nprobe": 1}, "cpu")
     assert 0.01 < stamp.recall_at_10 < 0.95
     assert stamp.recall_at_50 is not None

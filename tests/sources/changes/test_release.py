@@ -22,8 +22,7 @@ from bioelx.cli.app import app
 from bioelx.cli.backend import open_backend
 from bioelx.client import Client
 from bioelx.errors import BioelxError, FileError
-from bioelx.release import Manifest, find_release, read_manifest
-from bioelx.release.manifest import MANIFEST_FILE
+from bioelx.release import Manifest, find_release
 from bioelx.settings import shipped
 from bioelx.v1 import linker_pb2 as pb
 from bioelx_index.build import build
@@ -224,12 +223,3 @@ def test_a_wrong_use_is_named(pull: Callable) -> None:
 def test_a_release_of_another_source_has_no_changes(tiny_release: Path, tmp_path: Path) -> None:
     with pytest.raises(BioelxError, match="was not built from a pull of Wikidata"):
         find_base(tiny_release, [tmp_path])
-
-
-def test_manifests_of_earlier_versions_are_read(tiny_release: Path, tmp_path: Path) -> None:
-    manifest = orjson.loads((tiny_release / MANIFEST_FILE).read_bytes())
-    for source in manifest["sources"]:
-        for name in ("started", "records", "last_event_id"):
-            del source[name]
-    (tmp_path / MANIFEST_FILE).write_bytes(orjson.dumps(manifest))
-    assert read_manifest(tmp_path) == read_manifest(tiny_release)
