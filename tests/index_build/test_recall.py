@@ -101,6 +101,7 @@ def test_a_build_that_finds_too_little_is_refused(
     # No release, no draft, nothing active: only the lock that builds take turns by.
     assert [path.name for path in places.releases.iterdir()] == [".lock"]
     monkeypatch.setenv("BIOELX_INDEX_MIN_RECALL", "0.01")
+    settings = BuildSettings(data=small_snapshot)
     stamp = build(settings, places, stages).manifest.index
     assert (stamp.factory, stamp.parameters, stamp.device) == ("IVF8,SQ4", {"nprobe": 1}, "cpu")
     assert 0.01 < stamp.recall_at_10 < 0.95
