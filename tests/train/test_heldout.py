@@ -1,8 +1,11 @@
 """The trial of held-out names, and what it says of vectors."""
 
-import numpy as np
+from pathlib import Path
 
-from bioelx_index.train.heldout import Trial, make_trial, nearest_concepts, recalls
+import numpy as np
+import pytest
+
+from bioelx_index.train.heldout import Trial, main, make_trial, nearest_concepts, recalls
 from bioelx_index.train.names import Names
 
 
@@ -41,3 +44,13 @@ def test_recalls_are_means_over_languages():
     assert scores["held_out_th_recall_at_1"] == 0
     assert scores["held_out_recall_at_1"] == 1 / 3
     assert scores["held_out_recall_at_5"] == 1
+
+
+def test_encoders_are_compared_in_a_table(
+    tiny_release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([tiny_release / "encoder"], str(tiny_release))
+    said, head, _, at_1, at_5 = capsys.readouterr().out.splitlines()
+    assert "to be found among" in said
+    assert head.count("|") == at_1.count("|") == at_5.count("|")
+    assert 0 < float(at_1.split("|")[3]) <= float(at_5.split("|")[3]) <= 100

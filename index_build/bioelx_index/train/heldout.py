@@ -1,13 +1,24 @@
-"""How well an encoder finds the concepts of names that it was never told."""
+"""How well an encoder finds the concepts of names that it was never told.
+
+    python -m bioelx_index.train.heldout --encoder A --encoder B
+
+prints a table of encoders, by the names that `bioelx train encoder` holds out of a release.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+import typer
 
-from bioelx_index.train.names import Int64, Names
+from bioelx.encoding import open_encoder
+from bioelx.release import find_release
+from bioelx_index.train.names import Int64, Names, hold_out, read_names
+from bioelx_index.train.settings import TrainSettings
 
 FOUND = "held_out_recall_at_1"
 DISTRACTORS = 4000  # concepts beside those of the held-out names
@@ -78,3 +89,34 @@ def nearest_concepts(
             distinct = list(dict.fromkeys(of_query.tolist()))[:count]
             found[row, : len(distinct)] = distinct
     return found
+
+
+def main(
+    encoder: Annotated[list[Path], typer.Option(help="Folder with encoder.json; may be repeated.")],
+    release: Annotated[str, typer.Option(help="Default: the active one.")] = "",
+) -> None:
+    """Print recall at 1 and 5 of encoders on held-out names, by language."""
+    settings = TrainSettings()
+    rng = np.random.default_rng(settings.seed)
+    names = read_names(find_release(release), settings.longest)
+    rest, held_out = hold_out(names, settings.held_out, rng)
+    trial = make_trial(held_out, rest, rng)
+    languages = np.unique(held_out.languages.astype(str)).tolist()
+    typer.echo(f"{len(held_out):,} names, to be found among {len(trial.candidates):,}")
+    typer.echo("| encoder | R@ | mean | " + " | ".join(languages) + " |")
+    typer.echo("|---|---|" + "--:|" * (1 + len(languages)))
+    for folder in encoder:
+        opened = open_encoder(folder)
+        vectors = [
+            opened.encode(each.texts.tolist()) for each in (trial.held_out, trial.candidates)
+        ]
+        scores = recalls(trial, *vectors)
+        for at in AT:
+            keys = ["", *(f"{language}_" for language in languages)]
+            values = (100 * scores[f"held_out_{key}recall_at_{at}"] for key in keys)
+            cells = " | ".join(f"{value:.1f}" for value in values)
+            typer.echo(f"| {opened.card.name} | {at} | {cells} |")
+
+
+if __name__ == "__main__":
+    typer.run(main)
