@@ -262,9 +262,14 @@ class Load:
         """Sends a request when the last one is answered, all in one stream."""
         rng = Random(SEED - 1)  # noqa: S311
         sent: list[float] = []
+        # gRPC takes requests ahead of the replies: without this a slow server would collect them.
+        answered = threading.Semaphore()
 
         def requests() -> Iterator[pb.LinkRequest]:
             for number in count():
+                while not answered.acquire(timeout=pause):
+                    if self._stopped.is_set():
+                        return
                 if number and self._stopped.wait(pause):
                     return
                 sent.append(time.perf_counter())
@@ -275,6 +280,7 @@ class Load:
 
             def next_reply(client: Client, rng: Random) -> tuple[str, list[str]] | None:
                 reply = next(replies, None)
+                answered.release()
                 return _said(reply) if reply else None
 
             while self._record("stream", next_reply, client, rng, lambda: sent[-1]):
