@@ -175,12 +175,13 @@ class Linker:
 
         candidates = self._describe(hits, queries, options)
 
-        started = perf_counter()
-        candidates = [
-            self._rank(found, query, wanted)
-            for found, query, wanted in zip(candidates, queries, options, strict=True)
-        ]
-        timing.ranking = perf_counter() - started
+        if self.ranker is not None:
+            started = perf_counter()
+            candidates = [
+                self._rank(self.ranker, found, query, wanted)
+                for found, query, wanted in zip(candidates, queries, options, strict=True)
+            ]
+            timing.ranking = perf_counter() - started
 
         links = tuple(
             self._decide(f, wanted) for f, wanted in zip(candidates, options, strict=True)
@@ -275,17 +276,17 @@ class Linker:
         return [probability / total for probability in probabilities]
 
     def _rank(
-        self, candidates: list[Candidate], query: Query, options: LinkOptions
+        self, ranker: Ranker, candidates: list[Candidate], query: Query, options: LinkOptions
     ) -> list[Candidate]:
         """Lets the ranker read the context where it is wanted and can change the answer."""
-        if self.ranker is None or options.rerank is Rerank.NEVER or not candidates:
+        if options.rerank is Rerank.NEVER or not candidates:
             return candidates
         if options.rerank is Rerank.AUTO and candidates[0].probability >= SURE:
             return candidates
-        log_odds = self.ranker.log_odds(window_around(query), candidates)
+        log_odds = ranker.log_odds(window_around(query), candidates)
         ranked = [
-            replace(c, ranker_log_odds=ranker, probability=with_ranker(c.probability, ranker))
-            for c, ranker in zip(candidates, log_odds, strict=True)
+            replace(c, ranker_log_odds=odds, probability=with_ranker(c.probability, odds))
+            for c, odds in zip(candidates, log_odds, strict=True)
         ]
         total = max(1.0, sum(c.probability for c in ranked))
         ranked = [replace(c, probability=c.probability / total) for c in ranked]

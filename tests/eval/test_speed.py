@@ -196,6 +196,7 @@ def test_all_that_needs_no_torch(tiny_release: Path, tmp_path: Path) -> None:
         assert "1 thread of" in text
         assert "96 of these names, each with a typing error" in text
     assert f"| {INSIDE} |" in report
+    assert "| ranking, batch 1 |" not in report
 
 
 def test_systems_agree_on_names_that_are_there(tiny_release: Path, tmp_path: Path) -> None:

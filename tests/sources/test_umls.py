@@ -246,6 +246,10 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
         write_metathesaurus(folder, concepts)
         files = umls.find(folder)
         deque(umls.read("umls", files), maxlen=0)  # fills what the interpreter itself keeps
+        # Other threads of the interpreter may take some kilobytes meanwhile: the least is ours.
+        return min(traced(files) for _ in range(5))
+
+    def traced(files: list[Path]) -> int:
         tracemalloc.start()
         try:
             deque(umls.read("umls", files), maxlen=0)
@@ -253,6 +257,5 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
 
-    # Ten times the rows; other threads of the interpreter may keep some kilobytes meanwhile.
     large, small = peak(1500), peak(150)
-    assert large < 2 * small
+    assert large < 1.1 * small
