@@ -111,11 +111,7 @@ def build(
       bioelx build --dictionary /data/umls_onto_all_lang_cased_wikimed_only_399931.txt
     """
     from bioelx_index.build import build as run
-    from bioelx_index.settings import explain as explanation
 
-    if explain:
-        typer.echo(explanation(), nl=False)
-        return
     overrides = {
         "data": data,
         "encoder.folder": encoder,
@@ -127,7 +123,7 @@ def build(
         "select.names": names,
         "select.types": types,
     }
-    _run(run, config, overrides)
+    _run(run, config, overrides, explain=explain)
 
 
 def update(
@@ -157,11 +153,7 @@ def update(
       bioelx update --wikidata BIOELX_HOME/pulls/wikidata-since-20261124T160500Z
     """
     from bioelx_index.build import update as run
-    from bioelx_index.settings import explain as explanation
 
-    if explain:
-        typer.echo(explanation(), nl=False)
-        return
     overrides = {
         "data": data,
         "wikidata.endpoint": endpoint,
@@ -171,17 +163,24 @@ def update(
         "select.names": names,
         "select.types": types,
     }
-    _run(run, config, overrides)
+    _run(run, config, overrides, explain=explain)
 
 
-def _run(job: Callable[..., Any], config: Path | None, overrides: dict[str, Any]) -> None:
-    """Runs `build` or `update`, with the suites that the settings name, and sums up."""
+def _run(
+    job: Callable[..., Any], config: Path | None, overrides: dict[str, Any], *, explain: bool
+) -> None:
+    """Runs `build` or `update`, with the suites that the settings name, and sums up; or only
+    explains the settings."""
     from bioelx.cli.suites import run_suites
     from bioelx_index.places import Places
     from bioelx_index.progress import Stages
-    from bioelx_index.settings import read_settings
+    from bioelx_index.settings import BuildSettings, read_settings
     from bioelx_index.sources.wikidata.endpoint import check_caller
+    from bioelx_index.toml_file import explain as explanation
 
+    if explain:
+        typer.echo(explanation(BuildSettings), nl=False)
+        return
     given = {key: value for key, value in overrides.items() if value is not None}
     settings = read_settings(config, given)
     if settings.wikidata.endpoint:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,17 +14,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
-from bioelx.errors import BioelxError, FileError
+from bioelx.errors import BioelxError
 from bioelx.settings import GateSettings, IndexSettings
 from bioelx.settings import read_settings as settings_of
 from bioelx_eval.datasets import DATASETS
-from bioelx_index.filepath import FilePath, in_file
 from bioelx_index.sources.options import TypeName
+from bioelx_index.toml_file import FilePath, fault, read_file
 from bioelx_index.train.settings import TrainSettings
-
-_WIDTH = 88
 
 
 class _Table(BaseModel):
@@ -190,7 +184,7 @@ def read_settings(file: Path | None, overrides: Mapping[str, Any] | None = None)
         FileError: the file is not TOML, or a key in it does not exist or fit; the key is named.
         BioelxError: an override does not fit, or not to what the file says.
     """
-    given = _read_file(file).model_dump(exclude_unset=True) if file else {}
+    given = read_file(file, BuildSettings).model_dump(exclude_unset=True) if file else {}
     for key, value in (overrides or {}).items():
         *tables, last = key.split(".")
         table = given
@@ -201,80 +195,3 @@ def read_settings(file: Path | None, overrides: Mapping[str, Any] | None = None)
         return BuildSettings.model_validate(given)
     except ValidationError as error:
         raise BioelxError(fault(error, BuildSettings)) from None
-
-
-def _read_file(file: Path) -> BuildSettings:
-    try:
-        written = tomllib.loads(file.read_text(encoding="utf-8"))
-        return BuildSettings.model_validate(written, context=in_file(file))
-    except FileNotFoundError:
-        raise FileError(file, "no such file") from None
-    except OSError as error:
-        raise FileError(file, f"cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(file, f"not TOML ({error})") from None
-    except ValidationError as error:
-        raise FileError(file, fault(error, BuildSettings)) from None
-
-
-def fault(error: ValidationError, model: type[BaseModel]) -> str:
-    """The fault that tells most about some settings: ``select.names: Input should be ...``.
-
-    A key that does not exist comes first: it may be another one, misspelt, that seems missing.
-    """
-    faults = error.errors(include_url=False)
-    first = min(faults, key=lambda each: each["type"] != "extra_forbidden")
-    key, message = _written(first["loc"]), first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        table = _table_at(model, first["loc"][:-1])
-        message = f"no such key; there are {', '.join(table.model_fields)}"
-    return f"{key}: {message}" if key else message
-
-
-def _written(place: tuple[int | str, ...]) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return "".join(parts).removeprefix(".")
-
-
-def _table_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
-    for name in place:
-        model = model.model_fields[str(name)].annotation  # type: ignore[assignment]
-    return model
-
-
-def explain(model: type[BaseModel] = BuildSettings, table: str = "") -> str:
-    """Every key with its meaning and its default, as a file that changes nothing. A key that has
-    no default stands there as a comment, with an example."""
-    return "\n".join(_explained(model, table)) + "\n"
-
-
-def _explained(model: type[BaseModel], table: str) -> Iterator[str]:
-    yield from _comment(model.__doc__ or "")
-    if table:
-        yield f"[{table}]"
-    tables = {}
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            tables[name] = field.annotation
-            continue
-        yield ""
-        yield from _comment(field.description or "")
-        yield _key(name, field)
-    for name, inner in tables.items():
-        yield ""
-        yield from _explained(inner, f"{table}.{name}".removeprefix("."))
-
-
-def _key(name: str, field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
-    if default is None:
-        return f"# {name} = {_toml((field.examples or [''])[0])}"
-    return f"{name} = {_toml(default)}"
-
-
-def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), _WIDTH)]
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value, default=str)  # what TOML calls a string, a list, a boolean is that

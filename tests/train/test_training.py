@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from bioelx.encoding import open_encoder
 from bioelx.errors import BioelxError
-from bioelx_index.train.settings import TrainSettings, explained, read_settings
+from bioelx_index.toml_file import explain
+from bioelx_index.train.settings import TrainSettings, read_settings
 
 pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("pytorch_metric_learning", reason="needs the train extra")
@@ -150,7 +151,7 @@ def test_a_base_that_is_none_is_named(tiny_release: Path, tmp_path: Path) -> Non
 
 def test_settings_explain_themselves_and_are_read_back(tmp_path: Path) -> None:
     file = tmp_path / "training.toml"
-    file.write_text(explained(TrainSettings), encoding="utf-8")
+    file.write_text(explain(TrainSettings), encoding="utf-8")
     assert read_settings(file, ()) == TrainSettings()
     assert read_settings(file, ["rate=1e-5", "languages=['en']"]).languages == ("en",)
     for wrong, said in (("speed=3", "speed"), ("batch=3", "batch"), ("rate", "KEY=VALUE")):

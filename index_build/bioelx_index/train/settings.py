@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bioelx.errors import BioelxError, FileError
-from bioelx_index.filepath import FilePath, in_file
+from bioelx.errors import BioelxError
+from bioelx_index.toml_file import FilePath, fault, read_file
 
 LANGUAGES = (
     *("de", "en", "es", "fi", "ja", "ko", "ru", "th", "tr", "zh"),
@@ -114,26 +113,19 @@ def read_settings(config: Path | None, given: Sequence[str]) -> TrainSettings:
     """Settings from a TOML file and from KEY=VALUE strings, which go before it.
 
     Raises:
-        FileError: the file is missing or no TOML.
-        BioelxError: a setting is unknown or its value is refused; the message names it.
+        FileError: the file is no TOML, or a key in it does not exist or fit; the key is named.
+        BioelxError: one given is unknown or its value is refused; the message names it.
     """
-    values: dict[str, Any] = {}
-    if config:
-        try:
-            values |= tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FileError(config, f"not a TOML file ({error})") from None
+    values = read_file(config, TrainSettings).model_dump(exclude_unset=True) if config else {}
     for each in given:
         key, equals, value = each.partition("=")
         if not equals:
             raise BioelxError(f"--set {each}: give KEY=VALUE")
         values[key.strip()] = _value(value.strip())
     try:
-        return TrainSettings.model_validate(values, context=in_file(config) if config else None)
+        return TrainSettings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise BioelxError(f"training setting {key!r}: {first['msg'].lower()}") from None
+        raise BioelxError(f"training settings: {fault(error, TrainSettings)}") from None
 
 
 def _value(text: str) -> Any:
@@ -142,17 +134,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def explained(settings: type[BaseModel]) -> str:
-    """A TOML file of all settings at their defaults, each with what it does."""
-    lines = []
-    for key, field in settings.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        written = "" if default is None else _as_toml(default)
-        lines += [f"# {field.description}", f"{key} = {written}" if written else f"# {key} =", ""]
-    return "\n".join(lines)
-
-
-def _as_toml(value: object) -> str:
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
