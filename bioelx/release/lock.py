@@ -12,20 +12,25 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder, which must exist, once whoever has it is done."""
-    descriptor = _open(folder)
+def locked(folder: Path, *, shared: bool = False, file: str = LOCK_FILE) -> Iterator[None]:
+    """Holds the lock of a folder, which must exist, once whoever has it is done.
+
+    Args:
+        shared: with all others that hold it so.
+        file: in the folder, that is locked.
+    """
+    descriptor = _open(folder, file)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def lock_if_free(folder: Path) -> Iterator[bool]:
+def lock_if_free(folder: Path, *, file: str = LOCK_FILE) -> Iterator[bool]:
     """Holds the lock of a folder if nobody has it; yields whether it does."""
-    descriptor = _open(folder)
+    descriptor = _open(folder, file)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,6 +42,6 @@ def lock_if_free(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _open(folder: Path) -> int:
+def _open(folder: Path, file: str) -> int:
     # Programs that the holder starts do not inherit it (PEP 446): they may outlive the holder.
-    return os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+    return os.open(folder / file, os.O_RDWR | os.O_CREAT, 0o644)

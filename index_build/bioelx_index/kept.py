@@ -10,7 +10,6 @@ same result one makes it, and the other waits for that.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from bioelx.release.lock import LOCK_FILE, locked
+from bioelx.release.lock import LOCK_FILE, lock_if_free, locked
 from bioelx.release.manifest import stamp_file
 
 WHOLE_FILE = "whole.json"
@@ -101,38 +100,23 @@ STAGES = ("slice", "merged", "encoder", "index", "confidence")
 @contextmanager
 def in_use(cache: Path) -> Iterator[None]:
     """While this lasts, nobody removes anything from the cache."""
-    descriptor = _open(cache)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache, shared=True, file=_IN_USE_FILE):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def unless_in_use(cache: Path) -> Iterator[bool]:
     """Yields whether no build is at work; if so, those that begin meanwhile wait."""
-    descriptor = _open(cache)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+    cache.mkdir(parents=True, exist_ok=True)
+    with lock_if_free(cache, file=_IN_USE_FILE) as free:
+        yield free
 
 
 def digest(value: Any) -> str:
     """A short name of a value (JSON) that no other has by chance."""
     encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(encoded, digest_size=8).hexdigest()
-
-
-def _open(cache: Path) -> int:
-    cache.mkdir(parents=True, exist_ok=True)
-    return os.open(cache / _IN_USE_FILE, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _last_used(folder: Path) -> float:
