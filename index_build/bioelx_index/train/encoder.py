@@ -116,9 +116,13 @@ def open_base(settings: TrainSettings) -> SentenceTransformer:
     Raises:
         BioelxError: it is neither a folder nor a hub's.
     """
+    on_cpu = not torch.cuda.is_available()
     try:
         model = SentenceTransformer(
-            settings.base, device="cpu" if not torch.cuda.is_available() else None
+            settings.base,
+            device="cpu" if on_cpu else None,
+            # torch's fused attention is made for long texts: names of ten pieces cost a fifth more.
+            model_kwargs={"attn_implementation": "eager"} if on_cpu else None,
         )
     except (OSError, ValueError) as error:
         raise BioelxError(f"base {settings.base}: cannot be opened ({error})") from None
