@@ -19,6 +19,7 @@ from bioelx.errors import BioelxError, FileError
 S = TypeVar("S", bound=BaseSettings)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SHIPPED_ENCODER = "models/multilingual-e5-small-int8"
 
 
 def home() -> Path:

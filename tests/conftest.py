@@ -38,7 +38,7 @@ from bioelx.release.canaries import write_canaries
 from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import NameIndex
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 from bioelx_index.canaries import choose_canaries
 
 # A busy machine is no fault of a test. CI repeats itself, so that others find what it finds.
@@ -67,7 +67,7 @@ def _ctrl_c_is_heard() -> None:
 def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:
     """Builds a release of these tables with the shipped encoder; returns its folder."""
     draft = root / "draft"
-    shutil.copytree(shipped("models/multilingual-e5-small-int8"), draft / "encoder")
+    shutil.copytree(shipped(SHIPPED_ENCODER), draft / "encoder")
     concepts, names = prepare(concepts, names)
     write_table(concepts, draft / CONCEPTS_FILE)
     write_table(names, draft / NAMES_FILE)
@@ -165,7 +165,7 @@ def save_torch_model(root: Path, dimension: int) -> Path:
     shape = {"hidden_size": dimension, "num_hidden_layers": 2, "num_attention_heads": 4}
     BertModel(BertConfig(vocab_size=110_000, intermediate_size=64, **shape)).save_pretrained(base)
     PreTrainedTokenizerFast(
-        tokenizer_file=str(shipped("models/multilingual-e5-small-int8/tokenizer.json")),
+        tokenizer_file=str(shipped(SHIPPED_ENCODER) / "tokenizer.json"),
         pad_token="<pad>",
     ).save_pretrained(base)
     pooled = [Transformer(str(base)), Pooling(dimension)]

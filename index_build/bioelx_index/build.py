@@ -42,7 +42,7 @@ from bioelx.release.manifest import read_manifest, stamp_file, utc_now
 from bioelx.release.store import finish_release, previous_release
 from bioelx.search.choice import EXACT_FACTORY
 from bioelx.search.index import INDEX_FILE, NameIndex
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 from bioelx_index.calibrate import fit_confidence
 from bioelx_index.canaries import choose_canaries
 from bioelx_index.holdings import tidy
@@ -113,7 +113,7 @@ class _Job:
         """The folder of the encoder, unless one is trained."""
         if self.before:
             return self.places.releases / self.before.id / "encoder"
-        return self.settings.encoder.folder or shipped("models/multilingual-e5-small-int8")
+        return self.settings.encoder.folder or shipped(SHIPPED_ENCODER)
 
     @property
     def trains(self) -> bool:

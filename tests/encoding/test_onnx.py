@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.errors import FileError
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 
-FOLDER = shipped("models/multilingual-e5-small-int8")
+FOLDER = shipped(SHIPPED_ENCODER)
 NAMES = [
     "asthma",
     "심근경색",

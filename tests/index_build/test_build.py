@@ -30,7 +30,7 @@ from bioelx.release import (
     roll_back,
     verify_release,
 )
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 from bioelx.types import Query
 from bioelx_index import build as build_module
 from bioelx_index import endpoint
@@ -201,7 +201,7 @@ def test_what_was_damaged_in_the_cache_is_made_again(
 def test_an_update_keeps_the_encoder_and_the_pull_of_its_release(
     run: Callable[..., Outcome], small_snapshot: Path, places: Places, stages: Stages
 ) -> None:
-    encoder = shutil.copytree(shipped("models/multilingual-e5-small-int8"), places.home / "mine")
+    encoder = shutil.copytree(shipped(SHIPPED_ENCODER), places.home / "mine")
     card = orjson.loads((encoder / "encoder.json").read_bytes())
     (encoder / "encoder.json").write_bytes(orjson.dumps({**card, "name": "mine"}))
     with endpoint.local_endpoint(small_snapshot / "slice.nt", writable=True) as url:
@@ -245,7 +245,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def train_encoder(tables: Path, settings: Any, out: Path, *given: object) -> Path:
         calls.append((KnowledgeBase.open(tables).name_count, settings.steps))
-        folder = shutil.copytree(shipped("models/multilingual-e5-small-int8"), out / "encoder")
+        folder = shutil.copytree(shipped(SHIPPED_ENCODER), out / "encoder")
         card = orjson.loads((folder / "encoder.json").read_bytes())
         named = {**card, "name": f"trained {len(calls)}"}
         (folder / "encoder.json").write_bytes(orjson.dumps(named))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from bioelx.encoding import Encoder, EncoderCard, open_encoder
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 from bioelx_index.vector_store import store_size
 from bioelx_index.vectors import encode_names
 
@@ -24,7 +24,7 @@ class Counting:
     """The shipped encoder, counting what it is asked."""
 
     def __init__(self) -> None:
-        self._encoder = open_encoder(shipped("models/multilingual-e5-small-int8"), threads=1)
+        self._encoder = open_encoder(shipped(SHIPPED_ENCODER), threads=1)
         self.card: EncoderCard = self._encoder.card
         self.asked: list[str] = []
 
@@ -86,9 +86,9 @@ from pathlib import Path
 import numpy as np
 import bioelx_index.vectors as vectors
 from bioelx.encoding import open_encoder
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 vectors._PORTION = 16
-encoder = open_encoder(shipped("models/multilingual-e5-small-int8"), threads=1)
+encoder = open_encoder(shipped(SHIPPED_ENCODER), threads=1)
 names = [f"name number {i}" for i in range(int(sys.argv[2]))]
 print("ready", flush=True)
 sys.stdin.readline()

@@ -1,13 +1,12 @@
 """The encoder that the repository ships: its size, and what its vectors promise."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from bioelx.encoding import Encoder, open_encoder
+from bioelx.settings import SHIPPED_ENCODER, shipped
 
-FOLDER = Path(__file__).parents[2] / "models" / "multilingual-e5-small-int8"
+FOLDER = shipped(SHIPPED_ENCODER)
 # The same six concepts in English and in another language each, from short to long.
 ENGLISH = [
     "fever",
