@@ -202,6 +202,7 @@ def _arguments(settings: TrainSettings, out: Path) -> SentenceTransformerTrainin
         warmup_steps=settings.warm_up_steps,
         weight_decay=WEIGHT_DECAY,
         seed=settings.seed,
+        use_cpu=not torch.cuda.is_available(),  # transformers wants to be told before bf16
         bf16=settings.bf16 == "on" or (settings.bf16 == "auto" and has_bf16()),
         logging_steps=LOG_STEPS,
         save_steps=settings.checkpoint_steps,
