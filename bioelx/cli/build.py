@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bioelx.cli import suites
 from bioelx.cli.output import console
 from bioelx.release import active_release
 from bioelx.settings import home, releases_dir
@@ -171,7 +172,6 @@ def _run(
 ) -> None:
     """Runs `build` or `update`, with the suites that the settings name, and sums up; or only
     explains the settings."""
-    from bioelx.cli.suites import run_suites
     from bioelx_index.places import Places
     from bioelx_index.progress import Stages
     from bioelx_index.settings import BuildSettings, read_settings
@@ -187,10 +187,11 @@ def _run(
         check_caller(settings.wikidata.endpoint, settings.wikidata.user_agent)
     shown = console()
     stages = Stages(shown)
-    suites = settings.evaluate
+    asked = settings.evaluate
 
     def evaluate(release: Path) -> None:
-        run_suites(release, suites.suites, suites.data, stages)
+        if asked.data:
+            suites.measure(release, asked.suites, asked.data, stages)
 
     try:
         outcome = job(settings, Places(home()), stages, evaluate)

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from bioelx import release as store
+from bioelx.cli import suites
 from bioelx.cli.changes import listing, show_changes
-from bioelx.cli.gate import run_suites, show_outcome
+from bioelx.cli.gate import show_outcome
 from bioelx.cli.output import console, print_json
 from bioelx.errors import BioelxError, FileError, NotFoundError
 from bioelx.gate import check
@@ -292,15 +293,15 @@ def activate(
     console().print(f"{store.activate(release)} is active", soft_wrap=True)
 
 
-def _pass_gate(release: str, settings: GateSettings, suites: list[str], data: Path | None) -> None:
+def _pass_gate(release: str, settings: GateSettings, named: list[str], data: Path | None) -> None:
     """Raises: BioelxError: the release is refused; says why."""
     with Console(stderr=True).status("opening") as status:
         outcome = check(release, settings=settings, say=status.update)
     shown = console()
     show_outcome(outcome, shown)
     refusals = [outcome.refusal] if outcome.refusal else []
-    if suites and data and outcome.baseline:
-        refusals += run_suites(suites, data, outcome, settings.gate_margin, shown)
+    if named and data and outcome.baseline:
+        refusals += suites.refusals(named, data, outcome, settings.gate_margin, shown)
     if refusals:
         raise BioelxError(
             f"{outcome.release} is refused: {'; '.join(refusals)}. Nothing was changed; "

@@ -393,6 +393,10 @@ def _selected(job: _Job, concepts: pa.Table, names: pa.Table) -> tuple[pa.Table,
         return concepts, names
     with job.stages.stage("select") as stage:
         part = select(concepts, names, names_budget=wanted.names, types=wanted.types)
+        if not len(part[1]):
+            raise BioelxError(
+                f"select: {_part(job.settings)} leaves none of {len(names):,} names: ask for more"
+            )
         stage.result = f"{len(part[0]):,} concepts, {len(part[1]):,} names"
     return part
 

@@ -304,6 +304,8 @@ def test_a_part_is_selected_by_size_and_type(make: Make, places: Places) -> None
     linker = Linker.open(places.releases / manifest.id, threads=1)
     rows = range(linker.knowledge_base.concept_count)
     assert all("phenotype" in linker.knowledge_base.concept(row).types for row in rows)
+    with pytest.raises(BioelxError, match=r'select: {"types":\["gene"\]} leaves none of 16 names'):
+        make(select={"types": ["gene"]})
 
 
 def test_wikidata_may_come_from_an_endpoint_and_is_pulled_anew(

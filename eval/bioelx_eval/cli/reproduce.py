@@ -14,7 +14,6 @@ from rich.table import Table
 from bioelx.cli.output import console
 from bioelx.errors import FileError
 from bioelx.settings import home, shipped
-from bioelx_eval.cli.options import make_folder
 from bioelx_eval.cli.run import evaluate_shown
 from bioelx_eval.datasets import DATASETS
 from bioelx_eval.expected import (
@@ -28,7 +27,6 @@ from bioelx_eval.expected import (
 )
 from bioelx_eval.harness import EvaluationSettings, ReleaseUnderTest
 from bioelx_eval.metrics import parse_metric
-from bioelx_eval.report.files import read_run
 from bioelx_eval.report.table import new_table, percent, title
 from bioelx_eval.scores import SUBSETS
 from bioelx_eval.survey import TrainingNames, survey
@@ -85,9 +83,7 @@ def reproduce(
         settings = _settings(path, expected, ranker, training, threads=threads, fresh=fresh)
         tested = ReleaseUnderTest(release, settings)
         place = _place(expected, out or home() / "evaluations")
-        folder = make_folder(place / tested.manifest.id / examples.dataset.name)
-        evaluate_shown(examples, tested, folder, settings)
-        run = read_run(folder)
+        run, _ = evaluate_shown(examples, tested, place, settings)
         checks = check(expected, run, tested.manifest)
         verdicts += [each.verdict for each in checks]
         shown.print(_table(f"{path.name}: {title(run)}", checks))

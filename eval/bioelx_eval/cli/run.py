@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -116,10 +116,9 @@ def run(
     try:
         for tested in releases:
             for each in surveys:
-                folder = make_folder(out / tested.manifest.id / each.dataset.name)
-                work += evaluate_shown(each, tested, folder, settings)
-                runs.append(read_run(folder))
-                write_report(runs[-1])
+                finished, linked = evaluate_shown(each, tested, out, settings)
+                runs.append(finished)
+                work += linked
                 shown.print(as_table(runs[-1]))
                 shown.print(summary(runs[-1]), soft_wrap=True)
             if measure:
@@ -168,13 +167,35 @@ def _encode_alone(surveys: Sequence[Survey], tested: ReleaseUnderTest) -> Alone:
 
 
 def evaluate_shown(
-    examples: Survey, tested: ReleaseUnderTest, folder: Path, settings: EvaluationSettings
-) -> Work:
-    """Evaluates with a bar that shows how far it is and how long it will take."""
+    examples: Survey, tested: ReleaseUnderTest, out: Path, settings: EvaluationSettings
+) -> tuple[Run, Work]:
+    """As `evaluate_into`, with a bar that shows how far it is and how long it will take."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(examples.dataset.title, total=examples.examples)
-        return evaluate(examples, tested, folder, settings, advance=partial(progress.advance, task))
+        return evaluate_into(out, examples, tested, settings, partial(progress.advance, task))
+
+
+def evaluate_into(
+    out: Path,
+    examples: Survey,
+    tested: ReleaseUnderTest,
+    settings: EvaluationSettings,
+    advance: Callable[[int], None],
+) -> tuple[Run, Work]:
+    """Evaluates a release on a dataset into OUT/RELEASE/DATASET, with its report.
+
+    Args:
+        advance: is told how many more examples are done.
+
+    Returns:
+        The finished run, and what had to be linked for it: of one that is there, nothing.
+    """
+    folder = make_folder(out / tested.manifest.id / examples.dataset.name)
+    work = evaluate(examples, tested, folder, settings, advance=advance)
+    finished = read_run(folder)
+    write_report(finished)
+    return finished, work
 
 
 def _account(examples: int, work: Work, seconds: float) -> str:
