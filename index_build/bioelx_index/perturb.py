@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -22,7 +23,11 @@ T = TypeVar("T")
 _RECASED_SHARE = 1 / 3  # of perturbed names: case is lost on the linker, but not on its callers
 
 
-def perturb(name: str, lang: str, rng: np.random.Generator) -> str:
+Change = Callable[[str, str], str]
+"""Makes of a name and its language another spelling, or the same where it has nothing to change."""
+
+
+def perturb(name: str, lang: str, rng: np.random.Generator, others: Sequence[Change] = ()) -> str:
     """The name with one change that normalisation does not undo, sometimes in another case too.
 
     The kinds of change are equally likely among those that change this name. A name of one letter,
@@ -30,12 +35,14 @@ def perturb(name: str, lang: str, rng: np.random.Generator) -> str:
 
     Args:
         lang: of the name, BCP 47; decides how it inflects.
+        others: changes beside those of this module.
     """
     changes: list[Callable[[], str]] = [
         lambda: typo(name, rng),
         lambda: reorder(name, rng),
         lambda: inflect(name, lang, rng),
         lambda: without_diacritics(name),
+        *(partial(change, name, lang) for change in others),
     ]
     for change in _shuffled(changes, rng):
         changed = change()

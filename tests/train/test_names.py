@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from bioelx.errors import BioelxError, FileError
 from bioelx.kb import normalise
 from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_FILE, NAMES_SCHEMA, prepare, write_table
-from bioelx_index.train.names import Names, hold_out, read_names, read_titles, speaking
+from bioelx_index.train.latin import in_latin
+from bioelx_index.train.names import (
+    Names,
+    hold_out,
+    read_names,
+    read_titles,
+    speaking,
+    without_near_duplicates,
+)
 from bioelx_index.train.sampler import Sampler
 from bioelx_index.train.settings import TrainSettings
 
@@ -68,6 +76,52 @@ def test_only_names_that_tell_one_concept_are_learnt_from(tables: Path) -> None:
     ]
     assert set(names.languages) == {"en", "de", "ko"}
     assert names.texts[names.label_rows()].tolist() == ["myocardial infarction", "copd", "fever"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("type-2 diabetes", "type 2 diabetes"),
+        ("crohn's disease", "crohn disease"),
+        ("sjögren syndrome", "sjogren syndrome"),
+        ("beta-blockers", "betablocker"),
+        ("hepatitis (b)", "hepatitis b"),
+        ("心筋・梗塞", "心筋梗塞"),
+    ],
+)
+def test_near_duplicates_of_another_concept_are_not_learnt_from(one: str, other: str) -> None:
+    def texts(*concepts: int) -> list[str]:
+        names = _rows((one, concepts[0]), (other, concepts[1]), ("fever", 3))
+        return without_near_duplicates(names).texts.tolist()
+
+    assert texts(1, 2) == ["fever"]
+    assert texts(1, 1) == [one, other, "fever"]  # two names of one concept are what is wanted
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1,2-dichloroethane", "12-dichloroethane"),
+        ("type 1", "type 2"),
+        ("ปวดหัว", "ปวดหิว"),
+        ("gas", "ga"),
+        ("%", "+"),
+        ("йод", "иод"),
+    ],
+)
+def test_what_differs_in_letters_or_digits_is_no_duplicate(one: str, other: str) -> None:
+    assert len(without_near_duplicates(_rows((one, 1), (other, 2)))) == 2
+
+
+def _rows(*names: tuple[str, int]) -> Names:
+    texts, concepts = zip(*names, strict=True)
+    count = len(names)
+    return Names(
+        np.array(texts, object),
+        np.array(concepts, np.int64),
+        np.full(count, "en", object),
+        np.zeros(count, np.int8),
+    )
 
 
 def test_a_folder_without_names_is_named(tmp_path: Path) -> None:
@@ -174,6 +228,52 @@ def test_concepts_with_one_name_are_used_perturbed() -> None:
     assert any("lonely" in text for text in texts)
     texts, _ = Sampler(names, None, TrainSettings(batch=400, perturbed=0)).pairs_of(0)
     assert not any("lonely" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "lang", "expected"),
+    [
+        ("Сахарный диабет", "ru", "sakharnyy diabet"),
+        ("боль в груди", "ru", "bol v grudi"),
+        ("витамин B12", "ru", "vitamin b12"),
+        ("심근경색", "ko", "simgeungyeongsaeg"),
+        ("インフルエンザ", "ja", "infuruenza"),
+        ("ぜんそく", "ja", "zensoku"),
+        ("άσθμα", "el", "asthma"),
+        ("糖尿病", "zh-Hans", "tangniaobing"),
+        ("Entzündung", "de", "entzuendung"),
+        ("øre", "nb", "oere"),
+        # What nobody writes so stays as it is.
+        ("頭痛", "ja", "頭痛"),
+        ("しょうこうぐん", "ja", "しょうこうぐん"),
+        ("β-talassemia", "it", "β-talassemia"),
+        ("ربو", "ar", "ربو"),
+        ("ปวดศีรษะ", "th", "ปวดศีรษะ"),
+        ("asthma", "en", "asthma"),
+    ],
+)
+def test_names_in_latin_letters(name: str, lang: str, expected: str) -> None:
+    assert in_latin(name, lang) == expected
+
+
+@given(st.text(max_size=12), st.sampled_from(["ru", "ko", "zh", "de", "", "el-GR"]))
+def test_in_latin_letters_a_name_is_still_one(name: str, lang: str) -> None:
+    assert bool(in_latin(name, lang)) == bool(normalise(name))
+    assert normalise(in_latin(name, lang)) == in_latin(name, lang)
+
+
+def test_perturbed_names_may_be_in_latin_letters() -> None:
+    names = _rows(("천식", 0), ("심근경색", 1), ("asthma", 0))
+    names = Names(names.texts, names.concepts, np.array(["ko", "ko", "en"]), names.standings)
+
+    def latin(transliterated: bool) -> bool:
+        settings = TrainSettings(batch=200, perturbed=1, transliterated=transliterated)
+        texts, concepts = Sampler(names, None, settings).pairs_of(0)
+        assert len(texts) == len(concepts) == 200
+        return bool({"cheonsig", "simgeungyeongsaeg"} & set(texts))
+
+    assert latin(True)
+    assert not latin(False)
 
 
 def test_nothing_to_pair_is_said() -> None:

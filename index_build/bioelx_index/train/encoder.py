@@ -32,7 +32,13 @@ from bioelx_index.train.heldout import make_trial
 from bioelx_index.train.history import write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
-from bioelx_index.train.names import hold_out, read_names, read_titles, speaking
+from bioelx_index.train.names import (
+    hold_out,
+    read_names,
+    read_titles,
+    speaking,
+    without_near_duplicates,
+)
 from bioelx_index.train.sampler import Sampler
 from bioelx_index.train.settings import TrainSettings
 from bioelx_index.vectors import encode_names
@@ -98,6 +104,8 @@ def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
     evaluator = None
     if len(held_out):
         evaluator = HeldOutEvaluator(make_trial(held_out, known, rng), settings.prefix)
+    if not settings.near_duplicates:  # of what is learnt from: held out are the same as ever
+        known = without_near_duplicates(known)
     titles = None
     if settings.titles:
         titles = read_titles(settings.titles, names, settings.titles_items, settings.longest)
@@ -274,7 +282,9 @@ def _keep_settings(settings: TrainSettings, out: Path) -> None:
             earlier = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError as error:
             raise FileError(path, f"not a training's settings ({error})") from None
-        differ = sorted(key for key in {*said, *earlier} if said.get(key) != earlier.get(key))
+        # A key that was not there yet had no say: it counts as its default.
+        earlier = TrainSettings().model_dump(mode="json") | earlier
+        differ = sorted(key for key in earlier if said.get(key) != earlier[key])
         if differ:
             raise BioelxError(
                 f"{out}: holds a training with another {', '.join(differ)}: take another folder, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 from bioelx.errors import BioelxError, FileError
 from bioelx.kb.normalise import normalise
 from bioelx.kb.tables import NAMES_FILE, map_table
+from bioelx_index.perturb import without_diacritics
 from bioelx_index.train.settings import LANGUAGES
 
 Texts = npt.NDArray[np.object_]
@@ -22,6 +25,8 @@ Rows = npt.NDArray[np.bool_] | Int64
 
 _COLUMNS = ("key", "concept_id", "lang", "kind", "ambiguous")
 SHORTEST = 2  # letters: one letter names nothing
+_PLURAL = re.compile(r"(?<=[a-z]{3})'?s\b")  # and genitive: Crohn's disease
+_NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d) | (?!\d)")
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,27 @@ def hold_out(names: Names, each: int, rng: np.random.Generator) -> tuple[Names, 
     rest = names.take(np.array([text not in texts for text in names.texts], bool))
     found = np.isin(held.concepts, rest.concepts)
     return rest, held.take(found)
+
+
+def without_near_duplicates(names: Names) -> Names:
+    """The names that differ from every other concept's in more than signs, spaces, diacritics or
+    the ending of an English plural: "type-2 diabetes" and "type 2 diabetes" are one to a reader,
+    and no good to tell two concepts apart."""
+    gists = np.array([_gist(text) for text in names.texts], object)
+    codes = _strings(gists).dictionary_encode().indices.to_numpy()
+    low = np.full(codes.max(initial=-1) + 1, np.iinfo(np.int64).max)
+    high = np.full_like(low, -1)
+    np.minimum.at(low, codes, names.concepts)
+    np.maximum.at(high, codes, names.concepts)
+    return names.take((low == high)[codes])
+
+
+def _gist(text: str) -> str:
+    """What near-duplicates have in common; the text itself, if that is nothing."""
+    plain = _PLURAL.sub("", without_diacritics(text))
+    # Marks are vowels in Thai and Hindi: what goes are signs and spaces.
+    plain = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in plain)
+    return _NOT_BETWEEN_DIGITS.sub("", " ".join(plain.split())) or text
 
 
 def speaking(names: Names, languages: tuple[str, ...]) -> Names:

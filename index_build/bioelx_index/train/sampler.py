@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bioelx.errors import BioelxError
 from bioelx.kb.normalise import normalise
 from bioelx_index.perturb import perturb
+from bioelx_index.train.latin import in_latin
 from bioelx_index.train.names import Int64, Names
 from bioelx_index.train.settings import TrainSettings
 
@@ -83,7 +84,9 @@ class Sampler:
         return drawn[np.arange(len(rows)), foreign.argmax(1)]
 
     def _perturbed(self, row: int, rng: np.random.Generator) -> str:
-        return normalise(perturb(self.names.texts[row], self.names.languages[row], rng))
+        name, language = self.names.texts[row], self.names.languages[row]
+        others = (in_latin,) if self._settings.transliterated else ()
+        return normalise(perturb(name, language, rng, others))
 
 
 class _Pool:

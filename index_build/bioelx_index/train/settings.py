@@ -80,7 +80,17 @@ class TrainSettings(BaseModel):
         ge=0,
         le=1,
         description="Share of pairs of a name and its perturbed self: typing errors, inflection, "
-        "word order, diacritics. Concepts with one name always make such pairs, unless it is 0.",
+        "word order, diacritics, Latin letters. Concepts with one name always make such pairs, "
+        "unless it is 0.",
+    )
+    transliterated: bool = Field(
+        True,
+        description="Write perturbed names in Latin letters too, where their script has a way.",
+    )
+    near_duplicates: bool = Field(
+        False,
+        description="Learn also from names that differ from one of another concept only in signs, "
+        "diacritics or an English plural.",
     )
     titles: FilePath | None = Field(
         None,
