@@ -25,8 +25,11 @@ pytest.importorskip("pytorch_metric_learning", reason="needs the train extra")
 
 SMALL = {
     "steps": 30, "batch": 32, "rate": 3e-3, "warm_up_steps": 2, "checkpoint_steps": 5,
-    "judge_steps": 15, "held_out": 3, "memory": 0, "embeddings": True,
+    "judge_steps": 15, "held_out": 3, "memory": 512, "embeddings": True,
 }  # fmt: skip
+
+
+RECALL = "eval_held_out_recall_at_1"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def test_it_learns_and_shows_it(trained: Path) -> None:
     assert losses[-1] < losses[0]
     assert (trained / "training.png").stat().st_size > 1000
     log = json.loads((trained / "training.json").read_bytes())
-    assert any("eval_held_out_recall_at_1" in line for line in log)
+    assert any(RECALL in line for line in log)
 
 
 def test_what_it_exports_equals_what_it_trained(trained: Path) -> None:
@@ -91,9 +94,10 @@ def test_a_model_for_torch_is_exported_whole(
     "settings",
     [
         {"loss": "softmax"},
-        {"memory": 64, "hard_negatives": 4},
-        {"languages": ["en"], "cross_lingual": False},
-        {"embeddings": False, "perturbed": 0.5},
+        {"memory": 0},
+        {"refresh_steps": 4, "hard_negatives": 4},
+        {"languages": ["en"], "cross_lingual": False, "near_duplicates": True},
+        {"embeddings": False, "perturbed": 0.5, "transliterated": False},
     ],
     ids=lambda settings: "-".join(settings),
 )
@@ -114,29 +118,93 @@ def test_names_are_drawn_to_a_teachers_labels(
         _train(base, tiny_release, tmp_path / "wide", teacher=tiny_release / "encoder")
 
 
-def test_a_killed_training_ends_as_the_undisturbed_one(
-    base: Path, tiny_release: Path, trained: Path, tmp_path: Path
+def test_a_refreshed_memory_holds_the_labels_as_the_model_sees_them(
+    base: Path, tiny_release: Path
 ) -> None:
+    import torch
+    from transformers import TrainerState
+
+    from bioelx_index.train.encoder import open_base
+    from bioelx_index.train.loss import AlignmentLoss
+    from bioelx_index.train.memory import RefreshMemory
+    from bioelx_index.train.names import read_names
+
+    names = read_names(tiny_release, 45)
+    settings = TrainSettings(base=str(base), memory=500, refresh_steps=10, loss="softmax")
+    model = open_base(settings)
+    loss = AlignmentLoss(model, settings, 32)
+    loss.memory.remember(torch.ones(3, 32), torch.tensor([7, 8, 9]))
+    refresh = RefreshMemory(loss.memory, names, settings)
+    refresh.on_step_end(None, TrainerState(global_step=5), None, model=model)
+    assert int(loss.memory.seen) == 3, "it is not its time"
+    refresh.on_step_end(None, TrainerState(global_step=20), None, model=model)
+
+    labels = names.take(names.label_rows())
+    vectors = model.encode(labels.texts.tolist(), normalize_embeddings=True, convert_to_tensor=True)
+    own = torch.tensor([int(labels.concepts[5])])
+    known, of = loss.memory.near(vectors[5:6], own, count=2)
+    cosines = vectors @ vectors[5]
+    cosines[5] = -1
+    hardest = labels.concepts[cosines.topk(2).indices.numpy()]
+    assert sorted(of.tolist()) == sorted([int(own), *hardest.tolist()])
+    torch.testing.assert_close(known[of == own], vectors[5:6], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("killed_after", [5, 15, 20])
+def test_a_killed_training_ends_as_the_undisturbed_one(
+    base: Path, tiny_release: Path, trained: Path, tmp_path: Path, killed_after: int
+) -> None:
+    """It draws the same, remembers the same, and so comes to the same vectors."""
+    import torch
+    from safetensors.torch import load_file
+    from sentence_transformers import SentenceTransformer
+
     out = tmp_path / "out"
     given = [f"base={base}", *(f"{key}={json.dumps(value)}" for key, value in SMALL.items())]
     command = [sys.executable, "-m", "bioelx", "train", "encoder", "--out", str(out)]
     command += ["--release", str(tiny_release)]
     command += [word for each in given for word in ("--set", each)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(out.glob("checkpoints/checkpoint-1?/trainer_state.json")):
+    while not (out / f"checkpoints/checkpoint-{killed_after}/memory.safetensors").exists():
         assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)  # at whatever step it is by now
     process.wait()
     assert not (out / "encoder").exists()
     subprocess.run(command, check=True, capture_output=True, timeout=200)
 
-    ends = [
-        [line["step"] for line in json.loads((each / "training.json").read_bytes())][-1]
+    logs = [json.loads((each / "training.json").read_bytes()) for each in (out, trained)]
+    assert [log[-1]["step"] for log in logs] == [SMALL["steps"]] * 2
+    memories = [
+        load_file(each / "checkpoints" / "checkpoint-30" / "memory.safetensors")
         for each in (out, trained)
     ]
-    assert ends[0] == ends[1] == SMALL["steps"]
+    assert [int(memory["seen"]) for memory in memories] == [SMALL["steps"] * SMALL["batch"]] * 2
+    assert torch.equal(memories[0]["concepts"], memories[1]["concepts"])
+    found = [[line[RECALL] for line in log if RECALL in line] for log in logs]
+    assert found[0] == pytest.approx(found[1], abs=0.02)
     assert _losses(out)[-1] == pytest.approx(_losses(trained)[-1], rel=0.01)
+    texts = ["influenza", "심근경색", "herzinfarkt und mehr"]
+    vectors = [
+        SentenceTransformer(str(each / "model"), device="cpu").encode(
+            texts, normalize_embeddings=True
+        )
+        for each in (out, trained)
+    ]
+    np.testing.assert_array_less(0.999, (vectors[0] * vectors[1]).sum(1))
+
+
+def test_settings_that_came_later_count_as_their_defaults(
+    base: Path, tiny_release: Path, tmp_path: Path
+) -> None:
+    """A training that an earlier version began goes on with this one."""
+    out = _train(base, tiny_release, tmp_path / "out", steps=2, held_out=0)
+    earlier = json.loads((out / "settings.json").read_bytes())
+    del earlier["refresh_steps"], earlier["transliterated"]
+    (out / "settings.json").write_text(json.dumps(earlier))
+    _train(base, tiny_release, out, steps=2, held_out=0)
+    with pytest.raises(BioelxError, match="another refresh_steps:"):
+        _train(base, tiny_release, out, steps=2, held_out=0, refresh_steps=3)
 
 
 def test_another_trainings_folder_is_refused(trained: Path, base: Path, tiny_release: Path) -> None:

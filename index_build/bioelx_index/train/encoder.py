@@ -32,6 +32,7 @@ from bioelx_index.train.heldout import make_trial
 from bioelx_index.train.history import write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
+from bioelx_index.train.memory import KeepMemory, RefreshMemory
 from bioelx_index.train.names import (
     hold_out,
     read_names,
@@ -189,12 +190,28 @@ def _train(
         train_dataset=_dataset(data.sampler, settings, first),
         loss=loss,
         evaluator=data.evaluator,
-        callbacks=[_Progress(stage), _KeepStable(settings, out)],
+        callbacks=[
+            _Progress(stage),
+            *_of_memory(loss, data, settings, out / CHECKPOINTS),
+            _KeepStable(settings, out),
+        ],
     )
     trainer.train(resume_from_checkpoint=first > 0)
     if trainer.state.global_step < settings.steps:
         raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
     return trainer.state.log_history
+
+
+def _of_memory(
+    loss: torch.nn.Module, data: Data, settings: TrainSettings, checkpoints: Path
+) -> list[TrainerCallback]:
+    """What keeps the memory of a loss that has one, and fills it anew if that is asked for."""
+    if not isinstance(loss, AlignmentLoss) or not len(loss.memory):
+        return []
+    kept: list[TrainerCallback] = [KeepMemory(loss.memory, checkpoints)]
+    if settings.refresh_steps:
+        kept.append(RefreshMemory(loss.memory, data.sampler.names, settings))
+    return kept
 
 
 def _arguments(settings: TrainSettings, out: Path) -> SentenceTransformerTrainingArguments:

@@ -3,7 +3,8 @@
 SapBERT's self-alignment (Liu et al. 2021): in a batch of pairs the hard triplets are mined online
 and weighted by the multi-similarity loss (Wang et al. 2019). Beside the batch stands a memory of
 the latest vectors of many concepts, as in cross-batch memory (Wang et al. 2020): the nearest wrong
-ones in it are negatives as hard as those that retrieval meets.
+ones in it are negatives as hard as those that retrieval meets. It may be filled anew now and then
+with the vectors of labels, as an index holds them (Xiong et al. 2021).
 """
 
 from __future__ import annotations
@@ -64,17 +65,23 @@ class AlignmentLoss(nn.Module):
 
 
 class Memory(nn.Module):
-    """The latest vector of each of the concepts last seen, as a ring: a buffer of the loss, so it
-    moves to its device."""
+    """The latest vector of each of the concepts last seen, as a ring: buffers of the loss, so they
+    move to its device and are kept with a checkpoint."""
 
     vectors: Tensor
     concepts: Tensor
+    seen: Tensor
+    """How many vectors came in, int64 []."""
 
     def __init__(self, size: int, dimension: int) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(size, dimension))
         self.register_buffer("concepts", torch.full((size,), -1))
-        self._at = self._filled = 0
+        self.register_buffer("seen", torch.tensor(0))
+
+    def __len__(self) -> int:
+        """How many vectors there is room for."""
+        return len(self.concepts)
 
     def near(self, vectors: Tensor, concepts: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Returns the remembered vectors that belong with these or are near to them though they
@@ -83,7 +90,8 @@ class Memory(nn.Module):
         Args:
             count: nearest wrong ones of each vector.
         """
-        known, of = self.vectors[: self._filled], self.concepts[: self._filled]
+        filled = min(int(self.seen), len(self))
+        known, of = self.vectors[:filled], self.concepts[:filled]
         if not len(of):
             return known, of
         alike = torch.isin(of, concepts)
@@ -94,12 +102,11 @@ class Memory(nn.Module):
         return known[alike], of[alike]
 
     def remember(self, vectors: Tensor, concepts: Tensor) -> None:
-        if not len(self.concepts):
+        if not len(self):
             return
-        places = (self._at + torch.arange(len(concepts))) % len(self.concepts)
+        places = (self.seen + torch.arange(len(concepts), device=self.seen.device)) % len(self)
         self.vectors[places], self.concepts[places] = vectors.float(), concepts
-        self._at = (self._at + len(concepts)) % len(self.concepts)
-        self._filled = min(self._filled + len(concepts), len(self.concepts))
+        self.seen += len(concepts)
 
 
 class TeacherLoss(nn.Module):

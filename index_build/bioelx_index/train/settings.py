@@ -116,6 +116,12 @@ class TrainSettings(BaseModel):
     hard_negatives: int = Field(
         8, ge=1, description="Nearest remembered vectors that a name is told apart from."
     )
+    refresh_steps: int = Field(
+        0,
+        ge=0,
+        description="Steps after which the memory is filled anew with the concepts' labels, by the "
+        "model as it stands; 0: it holds what the latest steps have read.",
+    )
     held_out: int = Field(100, ge=0, description="Names of each language that nothing is told of.")
 
 
