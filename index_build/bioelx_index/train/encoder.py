@@ -6,6 +6,7 @@ languages. What a kill costs is the steps since the last checkpoint; the same co
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ def train_encoder(
         cache: of vectors, where a teacher's are kept; by default within `out`.
 
     Returns:
-        The folder of the finished encoder, with its card.
+        The folder of the finished encoder, with its card. Of several processes that train together,
+        as torchrun starts them, the first alone writes it.
 
     Raises:
         FileError: a file is missing or not what it should be.
@@ -89,6 +91,8 @@ def train_encoder(
     with stages.stage("train", total=settings.steps, done=first) as stage:
         history = _train(model, data, loss, settings, out, stage)
         stage.result = f"{settings.steps:,} steps of {settings.batch} names"
+    if not _is_first_process():
+        return out / ENCODER
     write_history(history, out)
     with stages.stage("export") as stage:
         model.save_pretrained(str(out / MODEL))
@@ -184,10 +188,11 @@ def _train(
 ) -> list[dict[str, Any]]:
     """Trains `model` to its last step and returns what was logged on the way."""
     first = first_step(out)
+    arguments = _arguments(settings, out)
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=_arguments(settings, out),
-        train_dataset=_dataset(data.sampler, settings, first),
+        args=arguments,
+        train_dataset=_dataset(data.sampler, settings, first, arguments.world_size),
         loss=loss,
         evaluator=data.evaluator,
         callbacks=[
@@ -236,6 +241,8 @@ def _arguments(settings: TrainSettings, out: Path) -> SentenceTransformerTrainin
         eval_steps=settings.judge_steps,
         # The pairs of a step follow from its number: nothing has to be read to be passed over.
         ignore_data_skip=True,
+        # Each of several processes reads and pads a batch of its own.
+        accelerator_config={"dispatch_batches": False},
         disable_tqdm=True,
         report_to="none",
     )
@@ -248,14 +255,17 @@ def has_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def _dataset(sampler: Sampler, settings: TrainSettings, first: int) -> IterableDataset:
-    """Names and their concepts, a step's after another's, from step `first` on."""
+def _dataset(
+    sampler: Sampler, settings: TrainSettings, first: int, processes: int
+) -> IterableDataset:
+    """Names and their concepts, a draw's after another's, from step `first` on; in a step each
+    process takes a draw."""
 
     draw = sampler.names_of if settings.teacher else sampler.pairs_of
 
     def rows() -> Iterator[dict[str, Any]]:
-        for step in range(first, settings.steps):
-            texts, concepts = draw(step)
+        for number in range(first * processes, settings.steps * processes):
+            texts, concepts = draw(number)
             for text, concept in zip(texts, concepts.tolist(), strict=True):
                 yield {"name": settings.prefix + text, "label": concept}
 
@@ -308,8 +318,14 @@ def _keep_settings(settings: TrainSettings, out: Path) -> None:
                 "or its settings"
             )
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+    if _is_first_process():
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+
+
+def _is_first_process() -> bool:
+    """Whether this process is the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _export(model: SentenceTransformer, settings: TrainSettings, out: Path) -> Path:
