@@ -65,6 +65,9 @@ def test_it_learns_and_shows_it(trained: Path) -> None:
     assert (trained / "training.png").stat().st_size > 1000
     log = json.loads((trained / "training.json").read_bytes())
     assert any("eval_held_out_recall_at_1" in line for line in log)
+    taken = [line["seconds"] for line in log]
+    assert taken[0] > 0
+    assert taken == sorted(taken)
 
 
 def test_what_it_exports_equals_what_it_trained(trained: Path) -> None:
@@ -137,6 +140,8 @@ def test_a_killed_training_ends_as_the_undisturbed_one(
     ]
     assert ends[0] == ends[1] == SMALL["steps"]
     assert _losses(out)[-1] == pytest.approx(_losses(trained)[-1], rel=0.01)
+    taken = [line["seconds"] for line in json.loads((out / "training.json").read_bytes())]
+    assert taken == sorted(taken), "the clock goes on from the checkpoint, not from nought"
 
 
 def test_another_trainings_folder_is_refused(trained: Path, base: Path, tiny_release: Path) -> None:
