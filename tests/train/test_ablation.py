@@ -13,7 +13,7 @@ from bioelx.encoding import open_encoder
 from bioelx.errors import FileError
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, map_table
-from bioelx.settings import shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 from bioelx_index.train.ablation.__main__ import main
 from bioelx_index.train.ablation.lines import SAME, lines_of, read_table
 from bioelx_index.train.ablation.methods import encoded, exact, open_parent, trigrams
@@ -22,7 +22,7 @@ from bioelx_index.train.ablation.trial import Answers, Questions, part_of, read_
 from bioelx_index.train.settings import TrainSettings
 
 SHIPPED = Path(__file__).parents[2] / "docs" / "ablation.toml"
-ENCODER = shipped("models/multilingual-e5-small-int8")
+ENCODER = shipped(SHIPPED_ENCODER)
 COMMON = TrainSettings(held_out=3)
 LINES = """
 [common]
@@ -75,21 +75,28 @@ def questions(tiny_release: Path, benchmarks: Path) -> Questions:
 
 
 def test_the_shipped_lines_are_one_table() -> None:
-    table = read_table(SHIPPED, {"titles": Path("/titles.parquet"), "steps": 7})
+    given = {"titles": Path("/titles.parquet"), "steps": 7}
+    table = read_table(SHIPPED, given, {"untrained": ENCODER})
     for training in table.trainings.values():
         assert all(getattr(training, key) == getattr(table.common, key) for key in SAME)
         assert training.steps == 7
         assert training.titles is None or training.titles == Path("/titles.parquet")
-        assert training.teacher is None or (training.teacher / "encoder.json").is_file()
+        assert training.teacher in (None, ENCODER)
+    assert {line.encoder for line in table.lines} == {None, ENCODER}
     assert table.trainings["SapBERT, English names"].languages == ("en",)
     assert table.trainings["SapBERT, all names"].languages == ()
     of_each = [frozenset(training.model_dump().items()) for training in table.trainings.values()]
     assert len(set(of_each)) == len(of_each) == 9
 
 
+def test_a_folder_that_the_file_does_not_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="names no folder trained"):
+        read_table(_written(tmp_path, LINES), {}, {"trained": tmp_path})
+
+
 def test_a_finished_training_makes_three_lines(tmp_path: Path) -> None:
     file = _written(tmp_path, LINES)
-    assert [line.title for line in read_table(file, {}, tmp_path).lines[2:]] == [
+    assert [line.title for line in read_table(file, {}, {}, tmp_path).lines[2:]] == [
         line.title for line in lines_of(tmp_path)
     ]
 
@@ -110,7 +117,7 @@ def test_a_finished_training_makes_three_lines(tmp_path: Path) -> None:
 )
 def test_lines_that_make_no_table_are_named(tmp_path: Path, more: str, said: str) -> None:
     with pytest.raises(FileError, match="lines.toml: .*" + said.replace("?", r"\?")):
-        read_table(_written(tmp_path, LINES + more), {})
+        read_table(_written(tmp_path, LINES + more), {}, {})
 
 
 # Questions

@@ -153,6 +153,10 @@ def main(
         list[str] | None,
         typer.Option("--set", help="KEY=VALUE, a setting of all trainings; may be repeated."),
     ] = None,
+    folder: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH, in place of a folder named in the file; may be repeated."),
+    ] = None,
     training: Annotated[
         Path | None,
         typer.Option(help="A finished training: three more lines, its model and its export."),
@@ -171,7 +175,9 @@ def main(
             .model_dump(exclude_unset=True)
             .items()
         }
-        table = read_table(lines, given, training)
+        named = (each.partition("=") for each in folder or ())
+        folders = {name: Path(path).absolute() for name, _, path in named}
+        table = read_table(lines, given, folders, training)
         work = Work(find_release(release), out, threads, stages)
         out.mkdir(parents=True, exist_ok=True)
         with stages.stage("questions") as stage:

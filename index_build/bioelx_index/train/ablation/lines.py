@@ -39,7 +39,9 @@ class Line(BaseModel):
     settings: Mapping[str, Any] | None = Field(
         None, description="Of a training, over those that all have in common."
     )
-    encoder: FilePath | None = Field(None, description="Folder with encoder.json.")
+    encoder: FilePath | None = Field(
+        None, description="Folder with encoder.json, or one of those named in `folders`."
+    )
     model: FilePath | None = Field(
         None,
         description="sentence-transformers folder that `encoder` was exported from, to be asked "
@@ -69,6 +71,11 @@ class Lines(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    folders: Mapping[str, FilePath] = Field(
+        default={},
+        description="Names for folders of encoders, to stand for them in lines and as `teacher`: "
+        "the command line may give others.",
+    )
     common: Mapping[str, Any] = Field(default={}, description="Settings of all trainings.")
     line: tuple[Line, ...] = Field(min_length=1, description="The lines, in their order.")
 
@@ -84,11 +91,17 @@ class Table:
     """By title, the whole settings of the lines that are trained."""
 
 
-def read_table(file: Path, given: Mapping[str, Any], finished: Path | None = None) -> Table:
+def read_table(
+    file: Path,
+    given: Mapping[str, Any],
+    folders: Mapping[str, Path],
+    finished: Path | None = None,
+) -> Table:
     """The table that a file says.
 
     Args:
         given: settings in common that go before the file's; paths in them are absolute.
+        folders: by name, absolute; they go before the file's.
         finished: folder of a finished training, which makes three more lines.
 
     Raises:
@@ -96,7 +109,11 @@ def read_table(file: Path, given: Mapping[str, Any], finished: Path | None = Non
             belong in one table; the key or the line is named.
     """
     said = read_file(file, Lines)
-    lines = (*said.line, *(lines_of(finished) if finished else ()))
+    if unknown := sorted(set(folders) - set(said.folders)):
+        raise FileError(file, f"names no folder {', '.join(unknown)}")
+    named = {key: path.absolute() for key, path in {**said.folders, **folders}.items()}
+    lines = [_with_encoder(each, named, file.parent) for each in said.line]
+    lines += lines_of(finished) if finished else ()
     titles = [line.title for line in lines]
     for number, line in enumerate(lines):
         if line.title in titles[:number]:
@@ -105,11 +122,11 @@ def read_table(file: Path, given: Mapping[str, Any], finished: Path | None = Non
             raise FileError(file, f"{line.title}: no line above it is {line.against!r}")
     common = {**said.common, **given}
     trainings = {
-        line.title: _settings(file, line.title, common, line.settings)
+        line.title: _settings(file, line.title, common, _with_teacher(line.settings, named))
         for line in lines
         if line.settings is not None
     }
-    return Table(_settings(file, "common", common, {}), lines, trainings)
+    return Table(_settings(file, "common", common, {}), tuple(lines), trainings)
 
 
 def lines_of(training: Path) -> tuple[Line, ...]:
@@ -121,6 +138,17 @@ def lines_of(training: Path) -> tuple[Line, ...]:
         Line(title=exported, encoder=folder, against=model),
         Line(title=f"{exported}, look-up", encoder=folder, against=exported, look_up=True),
     )
+
+
+def _with_encoder(line: Line, named: Mapping[str, Path], folder: Path) -> Line:
+    at = {folder / name: path for name, path in named.items()}  # as the line has read a name
+    found = at.get(line.encoder) if line.encoder else None
+    return line.model_copy(update={"encoder": found}) if found else line
+
+
+def _with_teacher(own: Mapping[str, Any], named: Mapping[str, Path]) -> Mapping[str, Any]:
+    found = named.get(str(own.get("teacher")))
+    return {**own, "teacher": found} if found else own
 
 
 def _settings(
