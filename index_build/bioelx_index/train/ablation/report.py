@@ -308,10 +308,8 @@ def _draw_means(axes: Axes, results: Sequence[Result], scores: Scores) -> None:
     axes.plot(deep, places, "|", color=COLOURS[0], ms=15, mew=2.5, label=f"XL-BEL, R@{DEPTH}")
     held_out = [_held_out(each, 1) for each in results]
     axes.plot(held_out, places, "D", color=COLOURS[1], ms=6, label="held-out names, R@1")
-    for place, value in zip(places, all_rows, strict=True):
-        axes.annotate(
-            f"{value:.1f}", (value, place), (4, 0), textcoords="offset points", va="center", size=8
-        )
+    for place, value in [(-0.75, "R@1"), *enumerate(f"{each:.1f}" for each in all_rows)]:
+        axes.text(99.5, place, value, ha="right", va="center", size=8.5, color=COLOURS[0])
     axes.set_yticks(places, [each.line.title for each in results])
     axes.invert_yaxis()
     axes.set(xlabel="percent, mean over languages", xlim=(0, 100))
