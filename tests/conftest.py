@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,8 @@ from bioelx.release.manifest import utc_now
 from bioelx.release.store import finish_release
 from bioelx.search.index import NameIndex
 from bioelx.settings import SHIPPED_ENCODER, shipped
+from bioelx_eval.datasets.xlbel import COVERED_HEADER
+from bioelx_eval.datasets.xlbel import LANGUAGES as XLBEL_LANGUAGES
 from bioelx_index.canaries import choose_canaries
 
 # A busy machine is no fault of a test. CI repeats itself, so that others find what it finds.
@@ -177,6 +179,30 @@ def save_torch_model(root: Path, dimension: int) -> Path:
 def make_torch_model() -> Callable[[Path, int], Path]:
     """`save_torch_model`, for tests in other folders; skips where torch is not installed."""
     return save_torch_model
+
+
+@pytest.fixture(scope="session")
+def write_xlbel_in() -> Callable[..., Path]:
+    """Writes XL-BEL v1.0 and returns its folder: the given rows, or one that fits, a language."""
+
+    def write(
+        root: Path,
+        rows: Mapping[str, Sequence[str]],
+        covered: Sequence[tuple[str, int, str, str]] = (),
+    ) -> Path:
+        folder = root / "xlbel" / "v1.0"
+        folder.mkdir(parents=True, exist_ok=True)
+        for language in XLBEL_LANGUAGES:
+            lines = rows.get(language, ["C0004096||asthma||<tgt>asthma</tgt>"])
+            path = folder / f"{language}_1k_test_query_with_context.txt"
+            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        if covered:
+            table = [COVERED_HEADER, *covered]
+            content = "".join("\t".join(map(str, row)) + "\n" for row in table)
+            (folder.parent / "covered-v1.0.tsv").write_text(content, encoding="utf-8")
+        return folder
+
+    return write
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
@@ -67,9 +67,12 @@ def _written(place: tuple[int | str, ...]) -> str:
 
 
 def _table_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    found: Any = model
     for name in place:
-        model = model.model_fields[str(name)].annotation  # type: ignore[assignment]
-    return model
+        # The tables of a list are all of one kind.
+        of_list = isinstance(name, int)
+        found = get_args(found)[0] if of_list else found.model_fields[name].annotation
+    return found
 
 
 def explain(model: type[BaseModel], table: str = "") -> str:

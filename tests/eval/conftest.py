@@ -1,8 +1,8 @@
-"""A tiny real release with UMLS ids, and XL-BEL files in their published format."""
+"""A tiny real release with UMLS ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA
-from bioelx_eval.datasets.xlbel import COVERED_HEADER, LANGUAGES
 
 CONCEPTS = {
     # id: (xrefs, status, names by language)
@@ -63,27 +62,3 @@ def release(
 def write_xlbel(tmp_path: Path, write_xlbel_in: Callable[..., Path]) -> Callable[..., Path]:
     """Writes XL-BEL v1.0 in the test's own folder."""
     return partial(write_xlbel_in, tmp_path)
-
-
-@pytest.fixture(scope="session")
-def write_xlbel_in() -> Callable[..., Path]:
-    """Writes XL-BEL v1.0 and returns its folder: the given rows, or one that fits, a language."""
-
-    def write(
-        root: Path,
-        rows: Mapping[str, Sequence[str]],
-        covered: Sequence[tuple[str, int, str, str]] = (),
-    ) -> Path:
-        folder = root / "xlbel" / "v1.0"
-        folder.mkdir(parents=True, exist_ok=True)
-        for language in LANGUAGES:
-            lines = rows.get(language, ["C0004096||asthma||<tgt>asthma</tgt>"])
-            path = folder / f"{language}_1k_test_query_with_context.txt"
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        if covered:
-            table = [COVERED_HEADER, *covered]
-            content = "".join("\t".join(map(str, row)) + "\n" for row in table)
-            (folder.parent / "covered-v1.0.tsv").write_text(content, encoding="utf-8")
-        return folder
-
-    return write

@@ -69,6 +69,9 @@ def test_it_learns_and_shows_it(trained: Path) -> None:
     assert (trained / "training.png").stat().st_size > 1000
     log = json.loads((trained / "training.json").read_bytes())
     assert any(RECALL in line for line in log)
+    taken = [line["seconds"] for line in log]
+    assert taken[0] > 0
+    assert taken == sorted(taken)
 
 
 def test_what_it_exports_equals_what_it_trained(trained: Path) -> None:
@@ -184,6 +187,8 @@ def test_a_killed_training_ends_as_the_undisturbed_one(
     assert torch.equal(memories[0]["concepts"], memories[1]["concepts"])
     found = [[line[RECALL] for line in log if RECALL in line] for log in logs]
     assert found[0] == pytest.approx(found[1], abs=0.02)
+    taken = [line["seconds"] for line in logs[0]]
+    assert taken == sorted(taken), "the clock goes on from the checkpoint, not from nought"
     assert _losses(out)[-1] == pytest.approx(_losses(trained)[-1], rel=0.01)
     texts = ["influenza", "심근경색", "herzinfarkt und mehr"]
     vectors = [

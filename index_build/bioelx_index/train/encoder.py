@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from bioelx.errors import BioelxError, FileError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
 from bioelx_index.train.heldout import make_trial
-from bioelx_index.train.history import write_history
+from bioelx_index.train.history import SECONDS, write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
 from bioelx_index.train.memory import KeepMemory, RefreshMemory
@@ -42,11 +43,16 @@ from bioelx_index.train.names import (
     without_near_duplicates,
 )
 from bioelx_index.train.sampler import Sampler
-from bioelx_index.train.settings import TrainSettings
+from bioelx_index.train.settings import (
+    CHECKPOINTS,
+    ENCODER,
+    MODEL,
+    SETTINGS_FILE,
+    TrainSettings,
+)
 from bioelx_index.vectors import encode_names
 
-SETTINGS_FILE = "settings.json"
-CHECKPOINTS, STABLE, MODEL, ENCODER = "checkpoints", "stable", "model", "encoder"
+STABLE = "stable"
 LOG_STEPS = 10
 WEIGHT_DECAY = 0.01
 MAX_TOKENS = 64  # of what the exported encoder reads
@@ -112,7 +118,7 @@ def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
     if not settings.near_duplicates:  # of what is learnt from: held out are the same as ever
         known = without_near_duplicates(known)
     titles = None
-    if settings.titles:
+    if settings.titles and settings.titles_share:
         titles = read_titles(settings.titles, names, settings.titles_items, settings.longest)
     if settings.languages:
         known = speaking(known, settings.languages)
@@ -197,6 +203,7 @@ def _train(
         evaluator=data.evaluator,
         callbacks=[
             _Progress(stage),
+            _Clock(),
             *_of_memory(loss, data, settings, out / CHECKPOINTS),
             _KeepStable(settings, out),
         ],
@@ -281,6 +288,18 @@ class _Progress(TrainerCallback):
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self._stage.advance(1)
+
+
+class _Clock(TrainerCallback):
+    """Adds to each line of the log how long the training took up to it, over all its runs: the log
+    is kept in the checkpoints."""
+
+    def on_train_begin(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
+        earlier = max((line.get(SECONDS, 0.0) for line in state.log_history), default=0.0)
+        self._began = perf_counter() - earlier
+
+    def on_log(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
+        state.log_history[-1][SECONDS] = round(perf_counter() - self._began, 1)
 
 
 class _KeepStable(TrainerCallback):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import typer
+from scipy.sparse import csr_matrix, issparse
 
 from bioelx.encoding import open_encoder
 from bioelx.release import find_release
@@ -24,6 +25,9 @@ FOUND = "held_out_recall_at_1"
 DISTRACTORS = 4000  # concepts beside those of the held-out names
 NAMES_EACH = 3  # of a concept that can be found
 AT = (1, 5)
+_AT_ONCE = 256  # queries compared with every name: 4 bytes a pair
+
+Vectors: TypeAlias = npt.NDArray[np.float32] | csr_matrix
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,20 @@ def make_trial(held_out: Names, rest: Names, rng: np.random.Generator) -> Trial:
     return Trial(held_out, rest.take(rows[place < NAMES_EACH]))
 
 
-def recalls(
-    trial: Trial, held_out: npt.NDArray[np.float32], candidates: npt.NDArray[np.float32]
-) -> dict[str, float]:
+def read_trial(tables: Path, settings: TrainSettings) -> tuple[Trial, Names]:
+    """The trial that a training with these settings is judged by, and the names left to learn
+    from, in all languages.
+
+    Raises:
+        FileError: `tables` does not hold a release's names.
+    """
+    rng = np.random.default_rng(settings.seed)
+    names = read_names(tables, settings.longest)
+    rest, held_out = hold_out(names, settings.held_out, rng)
+    return make_trial(held_out, rest, rng), rest
+
+
+def recalls(trial: Trial, held_out: Vectors, candidates: Vectors) -> dict[str, float]:
     """Recall at 1 and 5 by language, and on the mean over languages.
 
     Args:
@@ -66,12 +81,7 @@ def recalls(
     return scores
 
 
-def nearest_concepts(
-    queries: npt.NDArray[np.float32],
-    candidates: npt.NDArray[np.float32],
-    concepts: Int64,
-    count: int,
-) -> Int64:
+def nearest_concepts(queries: Vectors, candidates: Vectors, concepts: Int64, count: int) -> Int64:
     """The nearest concepts of each query by their best names, int64 [queries, count]; -1 where
     there are fewer.
 
@@ -79,16 +89,40 @@ def nearest_concepts(
         candidates: unit vectors of names, float32 [names, dimension].
         concepts: of the names, [names].
     """
-    found = np.full((len(queries), count), -1, np.int64)
-    names = min(len(candidates), count * (NAMES_EACH + 1))
-    for start in range(0, len(queries), 256):
-        scores = queries[start : start + 256] @ candidates.T
-        top = np.argpartition(-scores, names - 1, axis=1)[:, :names]
-        order = np.take_along_axis(top, np.argsort(-np.take_along_axis(scores, top, 1)), 1)
-        for row, of_query in enumerate(concepts[order], start):
-            distinct = list(dict.fromkeys(of_query.tolist()))[:count]
-            found[row, : len(distinct)] = distinct
+    found = np.full((queries.shape[0], count), -1, np.int64)
+    names, _ = nearest_names(queries, candidates, count * (NAMES_EACH + 1))
+    for row, near in enumerate(names):
+        distinct = list(dict.fromkeys(concepts[near[near >= 0]].tolist()))[:count]
+        found[row, : len(distinct)] = distinct
     return found
+
+
+def nearest_names(
+    queries: Vectors, names: Vectors, count: int
+) -> tuple[Int64, npt.NDArray[np.float32]]:
+    """The rows of the names nearest to each query, best first, and their cosines: [queries,
+    count], or less if there are less names. -1 stands for a name that has nothing in common with
+    the query, which only sparse vectors can tell.
+
+    Args:
+        queries, names: unit vectors, float32 [n, dimension], both dense or both sparse.
+    """
+    count = min(count, names.shape[0])
+    rows = np.empty((queries.shape[0], count), np.int64)
+    cosines = np.empty(rows.shape, np.float32)
+    for start in range(0, len(rows), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        scores: Any = queries[part] @ names.T
+        if issparse(scores):
+            scores = scores.toarray()
+            scores[scores == 0] = -np.inf
+        top = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+        found = np.take_along_axis(scores, top, 1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        cosines[part] = np.take_along_axis(found, order, 1)
+        rows[part] = np.take_along_axis(top, order, 1)
+    rows[np.isneginf(cosines)] = -1
+    return rows, cosines
 
 
 def main(
@@ -96,13 +130,9 @@ def main(
     release: Annotated[str, typer.Option(help="Default: the active one.")] = "",
 ) -> None:
     """Print recall at 1 and 5 of encoders on held-out names, by language."""
-    settings = TrainSettings()
-    rng = np.random.default_rng(settings.seed)
-    names = read_names(find_release(release), settings.longest)
-    rest, held_out = hold_out(names, settings.held_out, rng)
-    trial = make_trial(held_out, rest, rng)
-    languages = np.unique(held_out.languages.astype(str)).tolist()
-    typer.echo(f"{len(held_out):,} names, to be found among {len(trial.candidates):,}")
+    trial, _ = read_trial(find_release(release), TrainSettings())
+    languages = np.unique(trial.held_out.languages.astype(str)).tolist()
+    typer.echo(f"{len(trial.held_out):,} names, to be found among {len(trial.candidates):,}")
     typer.echo("| encoder | R@ | mean | " + " | ".join(languages) + " |")
     typer.echo("|---|---|" + "--:|" * (1 + len(languages)))
     for folder in encoder:

@@ -18,6 +18,11 @@ LANGUAGES = (
 )
 """Those that held-out names are taken from: the ten of XL-BEL, and ten more."""
 
+SETTINGS_FILE = "settings.json"
+CHECKPOINTS, MODEL, ENCODER = "checkpoints", "model", "encoder"
+"""What lies in the folder of a training: of a finished one a model for sentence-transformers, and
+the encoder that serves."""
+
 
 class TrainSettings(BaseModel):
     """What `bioelx train encoder` and `[encoder.training]` of a build can set."""
