@@ -19,7 +19,7 @@ from bioelx.errors import BioelxError, FileError
 S = TypeVar("S", bound=BaseSettings)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SHIPPED_ENCODER = "models/multilingual-e5-small-int8"
+SHIPPED_ENCODER = "models/bioelx-e5-small-int8"
 
 
 def home() -> Path:

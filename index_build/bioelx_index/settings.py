@@ -72,7 +72,7 @@ class EncoderSettings(_Table):
     folder: FilePath | None = Field(
         None,
         description="Folder with encoder.json. By default the shipped encoder.",
-        examples=["models/multilingual-e5-small-int8"],
+        examples=["models/bioelx-e5-small-int8"],
     )
     train: bool = Field(
         False,

@@ -25,7 +25,7 @@ def test_info(client, tiny_release):
     assert info.release == tiny_release.name
     assert list(info.loaded_releases) == [tiny_release.name]
     assert (info.concepts, info.names) == (241, 1908)
-    assert info.encoder == "multilingual-e5-small-int8"
+    assert info.encoder == "bioelx-e5-small-int8"
     assert info.index == "Flat"
     assert info.device == "cpu"
     index = info.search_index

@@ -351,7 +351,9 @@ def _export(model: SentenceTransformer, settings: TrainSettings, out: Path) -> P
     """int8 ONNX for what has a small table of pieces; else the model itself, for torch."""
     draft = out / f"{ENCODER}.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    said = {"name": settings.name, "base": settings.base, "prefix": settings.prefix}
+    base = Path(settings.base).name if Path(settings.base).is_dir() else settings.base
+    base = settings.origin or base
+    said = {"name": settings.name, "base": base, "prefix": settings.prefix}
     if settings.export == "onnx":
         export(out / MODEL, draft, **said, max_tokens=MAX_TOKENS, table_bits=Bits.FOUR)
     else:

@@ -33,6 +33,9 @@ class TrainSettings(BaseModel):
         "intfloat/multilingual-e5-small",
         description="Hugging Face or sentence-transformers model: a hub id or a folder.",
     )
+    origin: str = Field(
+        "", description="Model that the card names as the base; empty: base, without its path."
+    )
     name: str = Field("bioelx-encoder", description="Of the encoder, shown to users.")
     export: Literal["onnx", "torch"] = Field(
         "onnx",
