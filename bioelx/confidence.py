@@ -61,10 +61,17 @@ class Features(NamedTuple):
     """1 if the matched name equals the mention, else 0."""
     agreement: float = 0.0
     """ln(1 + the number of the mention's nearest names that are the concept's)."""
+    brevity: float = 0.0
+    """Of an exact match 1 / the mention's bytes, since short names are shared by many; else 0."""
 
 
-def features_of(candidates: Sequence[Evidence]) -> list[Features]:
-    """The features of a mention's candidates, in whatever order they are."""
+def features_of(mention: str, candidates: Sequence[Evidence]) -> list[Features]:
+    """The features of a mention's candidates, in whatever order they are.
+
+    Args:
+        mention: in normal form.
+    """
+    brevity = 1 / max(len(mention.encode()), 1)
     best, second = sorted([*(each.score for each in candidates), 0.0, 0.0], reverse=True)[:2]
     features = []
     for each in candidates:
@@ -76,6 +83,7 @@ def features_of(candidates: Sequence[Evidence]) -> list[Features]:
                 lag=max(-margin, 0.0),
                 exact=float(each.exact),
                 agreement=math.log1p(each.agreeing),
+                brevity=brevity * each.exact,
             )
         )
     return features

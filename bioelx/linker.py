@@ -179,7 +179,7 @@ class Linker:
         hits = self._retrieve(queries, keys, vectors, options)
         timing.searching = perf_counter() - started
 
-        features = [features_of(found) for found in hits]
+        features = [features_of(key, found) for key, found in zip(keys, hits, strict=True)]
         candidates = self._describe(hits, features, queries, options)
 
         if self.ranker is not None:

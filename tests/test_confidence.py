@@ -21,9 +21,9 @@ from bioelx.errors import FileError
 
 MODEL = ConfidenceModel(
     intercept=-3.0,
-    weights=Features(18.0, 12.0, -9.0, 3.0, 0.5),
+    weights=Features(18.0, 12.0, -9.0, 3.0, 0.5, -6.0),
     default_min_confidence=0.5,
-    means=Features(0.9, 0.01, 0.02, 0.1, 1.0),
+    means=Features(0.9, 0.01, 0.02, 0.1, 1.0, 0.005),
     ranker=0.75,
     fit=Fit(1500, 0.3, 0.02, 0.1, 0.8, 0.7),
 )
@@ -42,29 +42,35 @@ found_list = st.lists(st.builds(Seen, unit, st.booleans(), st.integers(0, 32)), 
 
 
 def test_the_margin_is_to_the_best_rival() -> None:
-    features = features_of([Seen(each) for each in (0.9, 0.8, 0.7)])
+    features = features_of("asthma", [Seen(each) for each in (0.9, 0.8, 0.7)])
     assert [f.lead for f in features] == pytest.approx([0.1, 0, 0])
     assert [f.lag for f in features] == pytest.approx([0, 0.1, 0.2])
-    equal = features_of([Seen(1, exact=True)] * 2)
+    equal = features_of("asthma", [Seen(1, exact=True)] * 2)
     assert [(f.lead, f.lag) for f in equal] == [(0, 0), (0, 0)]
-    assert features_of([Seen(0.9)])[0].lead == pytest.approx(0.9)
-    assert features_of([]) == []
+    assert features_of("asthma", [Seen(0.9)])[0].lead == pytest.approx(0.9)
+    assert features_of("asthma", []) == []
+
+
+def test_a_short_name_is_worth_less_if_it_is_all_that_matches() -> None:
+    short, long = (features_of(each, [Seen(1, exact=True)])[0] for each in ("pb", "lead poisoning"))
+    assert short.brevity == 0.5 > long.brevity > 0
+    assert features_of("pb", [Seen(0.9)])[0].brevity == 0
 
 
 @given(found_list)
 def test_features_are_finite_whatever_is_found(found: list[Seen]) -> None:
-    features = features_of(found)
+    features = features_of("asthma", found)
     assert len(features) == len(found)
     for each, seen in zip(found, features, strict=True):
         assert all(map(math.isfinite, seen))
         assert (seen.score, seen.exact) == (each.score, each.exact)
         assert min(seen.lead, seen.lag) == 0
-    assert features_of(found[::-1]) == features[::-1]
+    assert features_of("asthma", found[::-1]) == features[::-1]
 
 
 @given(found_list)
 def test_probabilities_of_those_considered_add_up_to_one_at_most(found: list[Seen]) -> None:
-    features = features_of(found)
+    features = features_of("asthma", found)
     probabilities = MODEL.probabilities(features)
     assert all(0 <= each <= 1 for each in probabilities)
     assert sum(probabilities[:CONSIDERED]) <= 1 + 1e-9
@@ -90,7 +96,7 @@ def test_the_ranker_moves_the_probability_its_way(probability: float, log_odds: 
 
 @given(found_list, st.none() | st.floats(-30, 30))
 def test_shares_add_up_to_the_probability(found: list[Seen], ranker: float | None) -> None:
-    features = features_of(found)
+    features = features_of("asthma", found)
     probabilities = MODEL.probabilities(features)
     if ranker is not None:
         moved = [MODEL.with_ranker(each, ranker) for each in probabilities]
@@ -114,7 +120,7 @@ def test_a_share_is_what_a_candidate_has_beside_an_average_one() -> None:
     shares = {s.feature: s for s in MODEL.shares(better, MODEL.probability(better))}
     assert shares["agreement"].log_odds == pytest.approx(1.0)
     assert shares["base"].log_odds == MODEL.intercept
-    others = {"score", "lead", "lag", "exact", "rivals"}
+    others = {"score", "lead", "lag", "exact", "brevity", "rivals"}
     assert all(shares[name].log_odds == pytest.approx(0) for name in others)
 
 

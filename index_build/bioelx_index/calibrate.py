@@ -115,7 +115,7 @@ def simulate(
         lacking = lacking_texts(kb, int(kb.name_text[row]), own, lack)
         hits = hits_without(kb, key, mention.lang, texts, scores, concept, lacking)
         right = [hit.concept_row == concept for hit in hits]
-        yield Trial(concept, lack is Lack.CONCEPT, features_of(hits), right)
+        yield Trial(concept, lack is Lack.CONCEPT, features_of(key, hits), right)
 
 
 def lacking_texts(kb: KnowledgeBase, text: int, own: Int32, lack: Lack) -> Int32:
