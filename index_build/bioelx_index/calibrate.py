@@ -106,7 +106,8 @@ def simulate(
     queries = vectors[kb.name_text[rows]]
     queries[mistaken] = encoder.encode([keys[at] for at in mistaken])
     found = index.search(queries, _NEIGHBOURS)
-    lacks = rng.choice(list(Lack), len(rows), p=list(_SHARES.values()))
+    drawn = rng.choice(len(_SHARES), len(rows), p=list(_SHARES.values()))
+    lacks = [list(_SHARES)[at] for at in drawn]
     for row, key, mention, lack, texts, scores in zip(
         rows.tolist(), keys, mentions, lacks, found.texts, found.scores, strict=True
     ):
