@@ -59,6 +59,7 @@ class Options(TypedDict, total=False):
     min_confidence: float
     label_languages: Sequence[str]
     release: str
+    explain: bool
 
 
 def document(text: str, *spans: tuple[int, int], language: str = "", id: str = "") -> pb.Document:

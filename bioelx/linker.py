@@ -15,7 +15,13 @@ import langcodes
 import numpy as np
 import numpy.typing as npt
 
-from bioelx.confidence import CONSIDERED, ConfidenceModel, features_of, with_ranker
+from bioelx.confidence import (
+    CONSIDERED,
+    ConfidenceModel,
+    Features,
+    features_of,
+    share_out,
+)
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.kb import KnowledgeBase, normalise
@@ -173,7 +179,8 @@ class Linker:
         hits = self._retrieve(queries, keys, vectors, options)
         timing.searching = perf_counter() - started
 
-        candidates = self._describe(hits, queries, options)
+        features = [features_of(key, found) for key, found in zip(keys, hits, strict=True)]
+        candidates = self._describe(hits, features, queries, options)
 
         if self.ranker is not None:
             started = perf_counter()
@@ -183,6 +190,10 @@ class Linker:
             ]
             timing.ranking = perf_counter() - started
 
+        candidates = [
+            self._explain(found, seen) if wanted.explain else found
+            for found, seen, wanted in zip(candidates, features, options, strict=True)
+        ]
         links = tuple(
             self._decide(f, wanted) for f, wanted in zip(candidates, options, strict=True)
         )
@@ -215,6 +226,7 @@ class Linker:
     def _describe(
         self,
         hits: Sequence[Sequence[Hit]],
+        features: Sequence[Sequence[Features]],
         queries: Sequence[Query],
         options: Sequence[LinkOptions],
     ) -> list[list[Candidate]]:
@@ -225,8 +237,8 @@ class Linker:
         names = iter(self.knowledge_base.names([hit.name_row for of in shown for hit in of]))
         labels = self._labels(shown, queries, options)
         candidates = []
-        for found, of_query, wanted, labelled in zip(hits, shown, options, labels, strict=True):
-            probabilities = self._probabilities(found)
+        for seen, of_query, wanted, labelled in zip(features, shown, options, labels, strict=True):
+            probabilities = self.confidence.probabilities(seen)
             candidates.append(
                 [
                     Candidate(
@@ -268,13 +280,6 @@ class Linker:
             for found, tags in zip(hits, languages, strict=True)
         ]
 
-    def _probabilities(self, hits: Sequence[Hit]) -> list[float]:
-        features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
-        probabilities = [self.confidence.probability(each) for each in features]
-        # At most one candidate is right, so their probabilities cannot add up to more than one.
-        total = max(1.0, sum(probabilities[:CONSIDERED]))
-        return [probability / total for probability in probabilities]
-
     def _rank(
         self, ranker: Ranker, candidates: list[Candidate], query: Query, options: LinkOptions
     ) -> list[Candidate]:
@@ -285,12 +290,34 @@ class Linker:
             return candidates
         log_odds = ranker.log_odds(window_around(query), candidates)
         ranked = [
-            replace(c, ranker_log_odds=odds, probability=with_ranker(c.probability, odds))
+            replace(
+                c,
+                ranker_log_odds=odds,
+                probability=self.confidence.with_ranker(c.probability, odds),
+            )
             for c, odds in zip(candidates, log_odds, strict=True)
         ]
-        total = max(1.0, sum(c.probability for c in ranked))
-        ranked = [replace(c, probability=c.probability / total) for c in ranked]
+        shared = share_out([c.probability for c in ranked])
+        ranked = [replace(c, probability=p) for c, p in zip(ranked, shared, strict=True)]
         return sorted(ranked, key=lambda c: (-c.probability, c.retrieval_rank))
+
+    def _explain(
+        self, candidates: Sequence[Candidate], features: Sequence[Features]
+    ) -> list[Candidate]:
+        """The candidates with what their probabilities are made of.
+
+        Args:
+            features: by rank of retrieval.
+        """
+        return [
+            replace(
+                c,
+                shares=self.confidence.shares(
+                    features[c.retrieval_rank - 1], c.probability, c.ranker_log_odds
+                ),
+            )
+            for c in candidates
+        ]
 
     def _decide(self, candidates: Sequence[Candidate], options: LinkOptions) -> Link:
         if not candidates:

@@ -99,6 +99,17 @@ class LinkOptions:
     schemes: tuple[str, ...] = ()
     min_confidence: float | None = None
     label_languages: tuple[str, ...] = ()
+    explain: bool = False
+    """Say for each candidate what its probability is made of."""
+
+
+class Share(NamedTuple):
+    """What one piece of evidence adds to the log-odds of a candidate's probability."""
+
+    feature: str
+    value: float
+    """What was seen of it."""
+    log_odds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,8 @@ class Candidate:
     label_language: str
     ranker_log_odds: float | None = None
     probability: float = 0.0
+    shares: tuple[Share, ...] = ()
+    """What adds up to the log-odds of the probability, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

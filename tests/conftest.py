@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bioelx.client import Client
-from bioelx.confidence import ConfidenceModel
+from bioelx.confidence import ConfidenceModel, Features
 from bioelx.encoding import open_encoder
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import (
@@ -76,7 +76,8 @@ def build_release(concepts: pa.Table, names: pa.Table, root: Path) -> Path:
     encoder = open_encoder(draft / "encoder", threads=1)
     index = NameIndex.build(encoder.encode(names["key"].chunk(0).dictionary.to_pylist()))
     index.save(draft)
-    ConfidenceModel(-16.0, 16.0, 8.0, 4.0, default_min_confidence=0.3).save(draft)
+    weights = Features(score=16.0, lead=8.0, lag=-8.0, exact=4.0)
+    ConfidenceModel(-16.0, weights, default_min_confidence=0.3).save(draft)
     write_canaries(choose_canaries(KnowledgeBase.open(draft), index, encoder), draft)
     card = encoder.card
     manifest = Manifest(

@@ -1,5 +1,6 @@
 """The online journey in one process, on a real release."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bioelx.confidence import ConfidenceModel
+from bioelx.confidence import ConfidenceModel, Features
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.linker import Linker
 from bioelx.ranking import Window
@@ -112,7 +113,7 @@ def contrary(tiny_linker: Linker) -> Linker:
         tiny_linker.knowledge_base,
         tiny_linker.encoder,
         tiny_linker.index,
-        ConfidenceModel(-30.0, 28.0, 10.0, 6.0, default_min_confidence=0.5),
+        ConfidenceModel(-30.0, Features(28.0, 10.0, -10.0, exact=6.0), default_min_confidence=0.5),
         Contrary(),
     )
 
@@ -127,6 +128,27 @@ def test_the_ranker_reads_the_window_and_moves_the_order(contrary: Linker) -> No
     [never] = contrary.link([query], LinkOptions(top_k=5, rerank=Rerank.NEVER)).links
     assert [c.retrieval_rank for c in never.candidates] == [1, 2, 3, 4, 5]
     assert never.candidates[0].ranker_log_odds is None
+
+
+def test_an_explanation_adds_up_with_the_ranker_and_without(contrary: Linker) -> None:
+    queries = [Query("Known bronchial asthma.", 6, 22, "en"), Query.bare("kalp krizi")]
+    for rerank, sources in [(Rerank.NEVER, 2), (Rerank.ALWAYS, 3)]:
+        options = LinkOptions(top_k=5, rerank=rerank, explain=True)
+        for link in contrary.link(queries, options).links:
+            for candidate in link.candidates:
+                shares = {share.feature: share for share in candidate.shares}
+                assert len(shares) == len(Features._fields) + sources
+                assert shares["score"].value == candidate.retrieval_score
+                assert shares["exact"].value == candidate.exact
+                assert "ranker" not in shares or (
+                    shares["ranker"].value == candidate.ranker_log_odds
+                )
+                log_odds = sum(share.log_odds for share in shares.values())
+                assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(
+                    candidate.probability, abs=1e-8
+                )
+    [link] = contrary.link(queries[:1]).links
+    assert not link.candidates[0].shares
 
 
 def test_auto_asks_the_ranker_only_in_doubt(contrary: Linker) -> None:

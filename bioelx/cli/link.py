@@ -51,6 +51,7 @@ def link(
         float | None, typer.Option(min=0, max=1, help="NIL below it. Default: the release's.")
     ] = None,
     label_languages: options.LabelLanguages = None,
+    explain: options.Explain = False,
     out: options.Format = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
 ) -> None:
@@ -85,6 +86,7 @@ def link(
         schemes=schemes,
         min_confidence=min_confidence,
         label_languages=label_languages,
+        explain=explain or None,
     )
     as_table = output.chosen(out) is options.Output.TABLE
     if as_table:
@@ -192,7 +194,8 @@ def _error_dict(error: pb.FieldError) -> dict[str, str]:
 
 
 def _print_rows(entry: Entry, linked: pb.DocumentLinks) -> None:
-    """One row a mention with its first candidate, the concept in brackets if it is NIL."""
+    """One row a mention with its first candidate, the concept in brackets if it is NIL; below it
+    what its confidence is made of, if that was asked for."""
     for (_, start, end), answered in zip(entry.spans(), linked.links, strict=False):
         if answered.candidates:
             concept, *rest = output.candidate_row(answered.candidates[0])
@@ -202,3 +205,4 @@ def _print_rows(entry: Entry, linked: pb.DocumentLinks) -> None:
             problem = "error" if answered.HasField("error") else "NIL"
             row = (entry.document.text[start:end], problem, "", "", "", "", "")
         output.print_row(row, _COLUMNS)
+        output.print_shares(answered.candidates[:1])

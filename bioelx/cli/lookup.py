@@ -23,6 +23,7 @@ def search(
     types: options.Types = None,
     schemes: options.Schemes = None,
     label_languages: options.LabelLanguages = None,
+    explain: options.Explain = False,
     form: options.Format = None,
 ) -> None:
     """Find the concepts whose names resemble NAME most.
@@ -39,6 +40,7 @@ def search(
         types=types,
         schemes=schemes,
         label_languages=label_languages,
+        explain=explain or None,
         rerank=Rerank.NEVER,
     )
     reply = open_backend(server, release).search(name, language=language, **wanted)
@@ -49,6 +51,7 @@ def search(
     output.print_header(output.CANDIDATE_COLUMNS)
     for candidate in reply.candidates:
         output.print_row(output.candidate_row(candidate), output.CANDIDATE_COLUMNS)
+        output.print_shares([candidate])
 
 
 def concept(

@@ -39,6 +39,7 @@ Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only xrefs 
 LabelLanguages = Annotated[
     list[str] | None, typer.Option("--label-language", help="Language of labels; repeat.")
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Say what each confidence is made of.")]
 Format = Annotated[
     Output | None, typer.Option("--output", help="Default: a table on a terminal, else JSON.")
 ]

@@ -27,6 +27,7 @@ CANDIDATE_COLUMNS = (
 
 
 LOG_WIDTH = 150
+_BAR = 30  # signs at most; each stands for one unit of log-odds
 
 
 def console() -> Console:
@@ -75,6 +76,15 @@ def candidate_row(candidate: pb.Candidate) -> tuple[str, ...]:
     )
 
 
+def print_shares(candidates: Iterable[pb.Candidate]) -> None:
+    """Prints below a candidate's row what its probability is made of, if the reply says so: a line
+    for each piece of evidence with what it adds to the log-odds, what was seen, and a bar."""
+    for candidate in candidates:
+        for share in candidate.shares:
+            bar = ("+" if share.log_odds > 0 else "-") * min(_BAR, round(abs(share.log_odds)))
+            typer.echo(f"    {share.feature:10}{share.value:9.3f}  {share.log_odds:+7.2f}  {bar}")
+
+
 def candidate_dict(candidate: pb.Candidate) -> dict[str, Any]:
     matched = candidate.matched
     said = {
@@ -96,6 +106,11 @@ def candidate_dict(candidate: pb.Candidate) -> dict[str, Any]:
     }
     if candidate.HasField("ranker_log_odds"):
         said["ranker_log_odds"] = candidate.ranker_log_odds
+    if candidate.shares:
+        said["shares"] = [
+            {"feature": share.feature, "value": share.value, "log_odds": share.log_odds}
+            for share in candidate.shares
+        ]
     return said
 
 

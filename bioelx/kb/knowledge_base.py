@@ -214,6 +214,10 @@ class KnowledgeBase:
         """All names of a concept."""
         return self.names(self._names_of_rows(np.array([concept_row]))[0].tolist())
 
+    def texts_of(self, concept_row: int) -> Int32:
+        """The text ids of all names of a concept; one that it has in several languages repeated."""
+        return self.name_text[self._names_of_rows(np.array([concept_row]))[0]]
+
     @cached_property
     def names_per_concept(self) -> Int32:
         """How many names each concept row has."""

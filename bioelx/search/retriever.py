@@ -15,6 +15,8 @@ from bioelx.types import TYPES
 
 Int64 = npt.NDArray[np.int64]
 
+NEAREST = 32
+"""The names nearest to a mention among which those of a concept are counted."""
 _NAMES_PER_CONCEPT = 4  # first guess of how many texts to fetch to find one concept
 _MAX_NAMES = 2048  # as many as a FAISS index on a GPU can return
 
@@ -26,6 +28,7 @@ class Hit(NamedTuple):
     name_row: int
     score: float  # cosine of mention and name; 1 for an exact match
     exact: bool  # mention and name are equal after normalisation
+    agreeing: int  # how many of the mention's nearest names are the concept's
 
 
 class Retriever:
@@ -63,7 +66,7 @@ class Retriever:
         found: list[list[Hit]] = [[] for _ in keys]
         pending = list(range(len(keys)))
         reachable = len(self._kb.texts) if allowed is None else int(allowed.sum())
-        names = min(max(16, top_k * _NAMES_PER_CONCEPT), _MAX_NAMES)
+        names = min(max(NEAREST, top_k * _NAMES_PER_CONCEPT), _MAX_NAMES)
         while pending:
             neighbours = self._index.search(vectors[pending], names, allowed)
             for query, texts, scores in zip(
@@ -98,7 +101,7 @@ def pool(
     """Pools texts to the best concepts that they name (see `Retriever.retrieve`).
 
     Args:
-        texts: those found for one mention, int64 [n]; -1 stands for none.
+        texts: those found for one mention, best first, int64 [n]; -1 stands for none.
         scores: the cosine of the mention with each, float32 [n].
         exact: the text equal to the mention, found or not; it scores 1.
     """
@@ -125,6 +128,10 @@ def pool(
     # A concept's best name comes first, and so do the concepts by their best names.
     _, first = np.unique(concept_rows[order], return_index=True)
     best = order[np.sort(first)[:top_k]]
+    # A text may name a concept in several languages: it agrees once.
+    near = of_text < NEAREST
+    agreeing = np.unique(concept_rows[near] * NEAREST + of_text[near]) // NEAREST
+    from_, to = (np.searchsorted(agreeing, concept_rows[best], side) for side in ("left", "right"))
     return list(
         map(
             Hit,
@@ -132,5 +139,6 @@ def pool(
             name_rows[best].tolist(),
             np.minimum(score[best], 1).tolist(),
             (~inexact[best]).tolist(),
+            (to - from_).tolist(),
         )
     )

@@ -157,6 +157,10 @@ def _candidate(candidate: Candidate) -> pb.Candidate:
         retrieval_rank=candidate.retrieval_rank,
         ranker_log_odds=candidate.ranker_log_odds,
         probability=candidate.probability,
+        shares=[
+            pb.Share(feature=share.feature, value=share.value, log_odds=share.log_odds)
+            for share in candidate.shares
+        ],
     )
 
 

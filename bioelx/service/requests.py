@@ -95,6 +95,7 @@ def read_options(options: pb.LinkOptions, linker: Linker, limits: Limits) -> Lin
         schemes=tuple(options.schemes),
         min_confidence=options.min_confidence if options.HasField("min_confidence") else None,
         label_languages=tuple(options.label_languages),
+        explain=options.explain,
     )
     linker.check(wanted)
     return wanted

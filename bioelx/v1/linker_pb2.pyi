@@ -154,6 +154,7 @@ class LinkOptions(_message.Message):
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     LABEL_LANGUAGES_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
     """How many candidates to return for a mention; 0 means the server's default."""
     rerank: Global___Rerank.ValueType
@@ -161,6 +162,8 @@ class LinkOptions(_message.Message):
     """Below this probability the link is NIL; absent: the release's own threshold."""
     release: _builtins.str
     """Answer from this release only; empty: the active one."""
+    explain: _builtins.bool
+    """Say for each candidate what its probability is made of (Candidate.shares)."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only concepts of one of these types (Info.types); empty: all."""
@@ -183,10 +186,11 @@ class LinkOptions(_message.Message):
         min_confidence: _builtins.float | None = ...,
         label_languages: _abc.Iterable[_builtins.str] | None = ...,
         release: _builtins.str = ...,
+        explain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence", "min_confidence", b"min_confidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence", "label_languages", b"label_languages", "min_confidence", b"min_confidence", "release", b"release", "rerank", b"rerank", "schemes", b"schemes", "top_k", b"top_k", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence", "explain", b"explain", "label_languages", b"label_languages", "min_confidence", b"min_confidence", "release", b"release", "rerank", b"rerank", "schemes", b"schemes", "top_k", b"top_k", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_confidence: _TypeAlias = _typing.Literal["min_confidence"]  # noqa: Y015
     _WhichOneofArgType__min_confidence: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence"]  # noqa: Y015
@@ -274,6 +278,7 @@ class Candidate(_message.Message):
     RETRIEVAL_RANK_FIELD_NUMBER: _builtins.int
     RANKER_LOG_ODDS_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
     concept_id: _builtins.str
     """CURIE"""
     label: _builtins.str
@@ -295,6 +300,12 @@ class Candidate(_message.Message):
 
     @_builtins.property
     def matched(self) -> Global___MatchedName: ...
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Share]:
+        """What the probability is made of, if LinkOptions.explain asks for it: the log_odds add up to
+        ln(probability / (1 - probability)).
+        """
+
     def __init__(
         self,
         *,
@@ -308,16 +319,50 @@ class Candidate(_message.Message):
         retrieval_rank: _builtins.int = ...,
         ranker_log_odds: _builtins.float | None = ...,
         probability: _builtins.float = ...,
+        shares: _abc.Iterable[Global___Share] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ranker_log_odds", b"_ranker_log_odds", "matched", b"matched", "ranker_log_odds", b"ranker_log_odds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ranker_log_odds", b"_ranker_log_odds", "concept_id", b"concept_id", "label", b"label", "label_language", b"label_language", "matched", b"matched", "probability", b"probability", "ranker_log_odds", b"ranker_log_odds", "retrieval_rank", b"retrieval_rank", "retrieval_score", b"retrieval_score", "types", b"types", "xrefs", b"xrefs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ranker_log_odds", b"_ranker_log_odds", "concept_id", b"concept_id", "label", b"label", "label_language", b"label_language", "matched", b"matched", "probability", b"probability", "ranker_log_odds", b"ranker_log_odds", "retrieval_rank", b"retrieval_rank", "retrieval_score", b"retrieval_score", "shares", b"shares", "types", b"types", "xrefs", b"xrefs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ranker_log_odds: _TypeAlias = _typing.Literal["ranker_log_odds"]  # noqa: Y015
     _WhichOneofArgType__ranker_log_odds: _TypeAlias = _typing.Literal["_ranker_log_odds", b"_ranker_log_odds"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ranker_log_odds) -> _WhichOneofReturnType__ranker_log_odds | None: ...
 
 Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class Share(_message.Message):
+    """What one piece of evidence adds to the log-odds of a candidate's probability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOG_ODDS_FIELD_NUMBER: _builtins.int
+    feature: _builtins.str
+    """base: where every candidate starts. A feature, such as score, lead, exact (docs/confidence.md):
+    what it adds beside an average candidate. ranker: what the ranker adds. rivals: what the other
+    candidates take, since at most one is right.
+    """
+    value: _builtins.float
+    """what was seen of it"""
+    log_odds: _builtins.float
+    """above 0 it speaks for the candidate, below against it"""
+    def __init__(
+        self,
+        *,
+        feature: _builtins.str = ...,
+        value: _builtins.float = ...,
+        log_odds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature", "log_odds", b"log_odds", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Share: _TypeAlias = Share  # noqa: Y015
 
 @_typing.final
 class Link(_message.Message):

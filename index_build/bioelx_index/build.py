@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from bioelx.confidence import CONFIDENCE_FILE, ConfidenceModel
+from bioelx.confidence import CONFIDENCE_FILE, ConfidenceModel, Fit
+from bioelx.confidence import SCHEMA as CONFIDENCE_SCHEMA
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import CARD_FILE, read_card
 from bioelx.errors import BioelxError, FileError, InstallationError, NotFoundError
@@ -279,6 +280,7 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
         "bioelx": version("bioelx"),
         "sources": digest(_what_is_merged(job, sources)),
         "select": _part(job.settings),
+        "confidence": str(CONFIDENCE_SCHEMA),
         "index": digest(job.settings.index.model_dump()),
     }
     if job.trains:
@@ -499,15 +501,23 @@ def _fit_confidence(
     encoder: Encoder,
     draft: Path,
 ) -> None:
-    recipe = [_checksums(draft), encoder.card.fingerprint, index.factory]
+    recipe = [CONFIDENCE_SCHEMA, _checksums(draft), encoder.card.fingerprint, index.factory]
     with job.stages.stage("confidence") as stage, job.kept.result("confidence", recipe) as result:
         stage.unchanged = result.whole
         if not result.whole:
-            fit_confidence(knowledge_base, index, vectors).save(result.folder)
+            fit_confidence(knowledge_base, index, vectors, encoder).save(result.folder)
             result.keep()
         shutil.copyfile(result.folder / CONFIDENCE_FILE, draft / CONFIDENCE_FILE)
-        model = ConfidenceModel.open(draft)
-        stage.result = f"cosine x {model.score:.1f}, margin x {model.margin:.1f}"
+        stage.result = _how_well(ConfidenceModel.open(draft).fit)
+
+
+def _how_well(fit: Fit | None) -> str:
+    if fit is None:
+        return "too few names to measure it"
+    return (
+        f"ECE {fit.ece:.3f}, Brier {fit.brier:.3f}; NIL precision {fit.nil_precision:.2f}, recall "
+        f"{fit.nil_recall:.2f}, on {fit.mentions:,} names of other concepts, {fit.nil:.0%} NIL"
+    )
 
 
 def _checksums(draft: Path) -> list[str]:

@@ -1,67 +1,203 @@
 """Fits the confidence model on the knowledge base itself, without any corpus.
 
-Names are taken for mentions in three ways: as they are (an exact match is there to be found), held
-out (the index must find another name of their concept), and with their whole concept held out
-(nothing is right: NIL). A logistic regression (Platt 1999) learns from the candidates of all three
-which ones are right.
+Names of all its languages are taken for mentions, and the knowledge base is asked as if it lacked
+what a caller's mention would lack: nothing (the name is there), the name itself, the name with its
+near spellings, or the whole concept (nothing is right: NIL). Some are mistyped or inflected first.
+A logistic regression (Platt 1999) learns from the candidates of all which ones are right. How well
+it does is measured on mentions of other concepts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
-from bioelx.confidence import CONSIDERED, ConfidenceModel, Features, features_of
-from bioelx.kb import KnowledgeBase
+from bioelx.confidence import CONSIDERED, ConfidenceModel, Features, Fit, features_of
+from bioelx.encoding import Encoder
+from bioelx.kb import KnowledgeBase, normalise
 from bioelx.search.index import NameIndex
-from bioelx.search.retriever import pool
+from bioelx.search.retriever import Hit, pool
+from bioelx_eval.metrics import (
+    BRIER,
+    ECE,
+    NIL_PRECISION,
+    NIL_RECALL,
+    Outcomes,
+    all_addends,
+    all_values,
+)
+from bioelx_index.perturb import perturb
+from bioelx_index.recall import sample_names
+
+Int32 = npt.NDArray[np.int32]
 
 _MENTIONS = 6000
 _NEIGHBOURS = 128
-_SHARE_EXACT, _SHARE_NIL = 0.3, 0.3  # the rest: held-out names
 _SEED = 20261123
+_MEASURED_SHARE = 0.25  # of the concepts: the fit does not see them
 _DEFAULT_MIN_CONFIDENCE = 0.5
+_MISTAKEN_SHARE = 1 / 3  # of the mentions, typed wrong, inflected or in another order
+
+
+class Lack(Enum):
+    """What the knowledge base is asked to do without, of a mention's own concept."""
+
+    NOTHING = "nothing"
+    NAME = "the name"
+    SPELLINGS = "the name and its near spellings"
+    CONCEPT = "the whole concept"
+
+
+_SHARES = {Lack.NOTHING: 0.25, Lack.NAME: 0.2, Lack.SPELLINGS: 0.25, Lack.CONCEPT: 0.3}
+
+
+class Trial(NamedTuple):
+    """A simulated mention and its candidates, best first."""
+
+    concept: int
+    """The row of the concept that its name was taken of."""
+    nil: bool
+    """That concept is not there to be found."""
+    features: Sequence[Features]
+    right: Sequence[bool]
 
 
 def fit_confidence(
-    knowledge_base: KnowledgeBase, index: NameIndex, vectors: npt.NDArray[np.float32]
+    knowledge_base: KnowledgeBase,
+    index: NameIndex,
+    vectors: npt.NDArray[np.float32],
+    encoder: Encoder,
 ) -> ConfidenceModel:
-    """Returns the model fitted on a fixed random sample of names.
+    """Returns the model fitted, and measured, on a fixed random sample of names.
 
     Args:
         vectors: of the knowledge base's texts, float32 [texts, dim].
+        encoder: what made them.
     """
-    features, right = [], []
-    for candidates, of_mention in _simulate(knowledge_base, index, vectors):
-        features += candidates
-        right += of_mention
-    if len(set(right)) < 2:  # too few names to hold any out: trust exact matches alone
-        return ConfidenceModel(-20.0, 20.0, 0.0, 4.0, _DEFAULT_MIN_CONFIDENCE)
-    fitted = LogisticRegression(C=1e3, max_iter=1000).fit(features, right)
-    score, margin, exact = map(float, fitted.coef_[0])
-    intercept = float(fitted.intercept_[0])
-    return ConfidenceModel(intercept, score, margin, exact, _DEFAULT_MIN_CONFIDENCE)
-
-
-def _simulate(
-    kb: KnowledgeBase, index: NameIndex, vectors: npt.NDArray[np.float32]
-) -> Iterator[tuple[list[Features], list[bool]]]:
-    """Yields each simulated mention's candidates as features, and which of them is right."""
     rng = np.random.default_rng(_SEED)
-    sample = rng.permutation(kb.name_count)[:_MENTIONS]
-    found = index.search(vectors[kb.name_text[sample]], _NEIGHBOURS)
-    draws = rng.random(len(sample))
-    for row, name_row in enumerate(sample):
-        truth, own_text = int(kb.name_concept[name_row]), int(kb.name_text[name_row])
-        exact, nil = draws[row] < _SHARE_EXACT, draws[row] > 1 - _SHARE_NIL
-        others = found.texts[row] != own_text
-        texts, scores = found.texts[row][others], found.scores[row][others]
-        language = kb.name(int(name_row)).lang
-        found_text = own_text if exact else None
-        hits = pool(kb, texts, scores, found_text, language, top_k=CONSIDERED + 1)
-        hits = [hit for hit in hits if not (nil and hit.concept_row == truth)][:CONSIDERED]
-        features = features_of([hit.score for hit in hits], [hit.exact for hit in hits])
-        yield features, [hit.concept_row == truth for hit in hits]
+    trials = list(simulate(knowledge_base, index, vectors, encoder, rng))
+    held_out = rng.random(knowledge_base.concept_count) < _MEASURED_SHARE
+    model = fit([trial for trial in trials if not held_out[trial.concept]])
+    return replace(model, fit=measure(model, [t for t in trials if held_out[t.concept]]))
+
+
+def simulate(
+    kb: KnowledgeBase,
+    index: NameIndex,
+    vectors: npt.NDArray[np.float32],
+    encoder: Encoder,
+    rng: np.random.Generator,
+) -> Iterator[Trial]:
+    """Names taken for mentions, each with what a linker would propose for it."""
+    rows = sample_names(kb, _MENTIONS, rng)
+    mentions = kb.names(rows.tolist())
+    keys = [normalise(mention.text) for mention in mentions]
+    mistaken = np.flatnonzero(rng.random(len(rows)) < _MISTAKEN_SHARE)
+    for at in mistaken:
+        keys[at] = normalise(perturb(mentions[at].text, mentions[at].lang, rng))
+    queries = vectors[kb.name_text[rows]]
+    queries[mistaken] = encoder.encode([keys[at] for at in mistaken])
+    found = index.search(queries, _NEIGHBOURS)
+    drawn = rng.choice(len(_SHARES), len(rows), p=list(_SHARES.values()))
+    lacks = [list(_SHARES)[at] for at in drawn]
+    for row, key, mention, lack, texts, scores in zip(
+        rows.tolist(), keys, mentions, lacks, found.texts, found.scores, strict=True
+    ):
+        concept = int(kb.name_concept[row])
+        own = kb.texts_of(concept)
+        lacking = lacking_texts(kb, int(kb.name_text[row]), own, lack)
+        hits = hits_without(kb, key, mention.lang, texts, scores, concept, lacking)
+        right = [hit.concept_row == concept for hit in hits]
+        yield Trial(concept, lack is Lack.CONCEPT, features_of(key, hits), right)
+
+
+def lacking_texts(kb: KnowledgeBase, text: int, own: Int32, lack: Lack) -> Int32:
+    """The texts that are not to be found for a concept, of `own`, all that it has.
+
+    A name that is all that a concept has stays: to hold it out would make it NIL.
+    """
+    match lack:
+        case Lack.NOTHING:
+            gone = own[:0]
+        case Lack.NAME:
+            gone = own[own == text]
+        case Lack.SPELLINGS:
+            words = _words(kb.texts[text].as_py())
+            gone = own[[_words(kb.texts[int(each)].as_py()) == words for each in own]]
+        case Lack.CONCEPT:
+            return own
+    return gone if len(gone) < len(own) else own[:0]
+
+
+def _words(key: str) -> list[str]:
+    """What spellings of one name have in common: its words without order, signs and plural."""
+    return sorted(word.removesuffix("s") for word in re.findall(r"\w+", key))
+
+
+def hits_without(
+    kb: KnowledgeBase,
+    key: str,
+    language: str,
+    texts: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    concept: int,
+    lacking: Int32,
+) -> list[Hit]:
+    """What a retriever finds, if `concept` lacks some of its texts; other concepts keep theirs."""
+    exact = kb.text_id(key)
+    found = pool(kb, texts, scores, exact, language, top_k=CONSIDERED + 1)
+    if not len(lacking):
+        return found[:CONSIDERED]
+    others = [hit for hit in found if hit.concept_row != concept]
+    left = ~np.isin(texts, lacking)
+    own = pool(
+        kb,
+        texts[left],
+        scores[left],
+        None if exact in lacking else exact,
+        language,
+        top_k=len(texts),
+    )
+    both = [*others, *(hit for hit in own if hit.concept_row == concept)]
+    return sorted(both, key=lambda hit: (hit.exact, hit.score), reverse=True)[:CONSIDERED]
+
+
+def fit(trials: Sequence[Trial]) -> ConfidenceModel:
+    """The logistic regression of being right on the features of all candidates."""
+    features = np.array([each for trial in trials for each in trial.features])
+    right = np.array([each for trial in trials for each in trial.right], np.bool_)
+    if len(np.unique(right)) < 2:  # too few names to hold any out: trust exact matches alone
+        return ConfidenceModel(-20.0, Features(score=20.0, exact=4.0), _DEFAULT_MIN_CONFIDENCE)
+    scaler = StandardScaler().fit(features)
+    fitted = LogisticRegression(max_iter=1000).fit(scaler.transform(features), right)
+    return ConfidenceModel(
+        intercept=float(fitted.intercept_[0]),
+        weights=Features(*(fitted.coef_[0] / scaler.scale_).tolist()),
+        means=Features(*scaler.mean_.tolist()),
+        default_min_confidence=_DEFAULT_MIN_CONFIDENCE,
+    )
+
+
+def measure(model: ConfidenceModel, trials: Sequence[Trial]) -> Fit | None:
+    """How well the confidences of first candidates mean what they say; None without mentions."""
+    if not trials:
+        return None
+    confidence = np.array([([*model.probabilities(t.features), 0.0])[0] for t in trials])
+    outcomes = Outcomes(
+        rank=np.array([trial.right.index(True) + 1 if any(trial.right) else 0 for trial in trials]),
+        nil=np.array([trial.nil for trial in trials]),
+        linked=confidence >= model.default_min_confidence,
+        confidence=confidence,
+    )
+    metrics = (ECE, BRIER, NIL_PRECISION, NIL_RECALL)
+    sums = all_addends(metrics, outcomes).sum(0)
+    values = all_values(metrics, sums, len(trials))
+    return Fit(len(trials), float(outcomes.nil.mean()), *np.nan_to_num(values).tolist())

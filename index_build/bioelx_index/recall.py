@@ -40,19 +40,29 @@ class Recall(NamedTuple):
 def held_out(knowledge_base: KnowledgeBase, encoder: Encoder, queries: int = QUERIES) -> HeldOut:
     """Real names with a typing error, in another order, inflected, or without their diacritics.
 
-    A language has a share by the square root of its names: English is not alone, and inflection is
-    heard. The sample is the same every time.
+    The sample is the same every time.
     """
     rng = np.random.default_rng(_SEED)
-    count = knowledge_base.name_count
-    languages = [name.lang for name in knowledge_base.names(range(count))]
-    names = Counter(languages)
-    weights = np.array([names[lang] ** -0.5 for lang in languages])
-    rows = rng.choice(count, min(queries, count), replace=False, p=weights / weights.sum())
+    rows = sample_names(knowledge_base, queries, rng)
     sample = knowledge_base.names(rows.tolist())
     mentions = [normalise(perturb(name.text, name.lang, rng)) for name in sample]
     texts = knowledge_base.name_text[rows].astype(np.int64)
     return HeldOut(texts, encoder.encode(mentions))
+
+
+def sample_names(
+    knowledge_base: KnowledgeBase, wanted: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Rows of names at random, or all in random order if there are fewer than `wanted`.
+
+    A language has a share by the square root of its names: English is not alone, and inflection is
+    heard.
+    """
+    count = knowledge_base.name_count
+    languages = [name.lang for name in knowledge_base.names(range(count))]
+    names = Counter(languages)
+    weights = np.array([names[lang] ** -0.5 for lang in languages])
+    return rng.choice(count, min(wanted, count), replace=False, p=weights / weights.sum())
 
 
 def exact_cosines(vectors: Float32, queries: HeldOut) -> Float32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -73,6 +74,23 @@ def test_link_marked_text_from_standard_input_as_a_table(run):
     assert header.split()[:2] == ["mention", "concept"]
     assert influenza.split()[0] == "Influenza"
     assert lepra.split()[:2] == ["Lepra", "wikidata:Q36956"]
+
+
+def test_a_confidence_says_what_it_is_made_of(run):
+    mention = b'{"mention": "Lepra", "language": "de"}\n'
+    (explained,) = objects(run("link", "--explain", "--top-k", "2", stdin=mention))
+    (candidate, _) = explained["links"][0]["candidates"]
+    assert candidate["matched"]["exact"]
+    log_odds = sum(share["log_odds"] for share in candidate["shares"])
+    assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(candidate["probability"], abs=1e-8)
+    (silent,) = objects(run("link", "--top-k", "2", stdin=mention))
+    assert "shares" not in silent["links"][0]["candidates"][0]
+    lines = run("link", "--explain", "--output", "table", stdin=mention).stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [
+        share["feature"] for share in candidate["shares"]
+    ]
+    found = objects(run("search", "Lepra", "--explain", "--top-k", "2"))
+    assert [each["shares"][0]["feature"] for each in found] == ["base", "base"]
 
 
 def test_many_lines_keep_their_order(run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -68,6 +70,34 @@ def test_nil_below_the_minimum(client):
     (nil,) = client.link_mentions(["tax declaration form"], min_confidence=1.0)
     assert not nil.HasField("concept_id")
     assert nil.candidates
+
+
+@pytest.mark.parametrize("mention", ["influenza", "kalp krizi geçirmiş hasta", "tax form"])
+def test_the_minimum_is_a_probability(client, mention):
+    (link,) = client.link_mentions([mention])
+    for minimum in (link.confidence - 1e-6, link.confidence, link.confidence + 1e-6):
+        if 0 <= minimum <= 1:
+            (again,) = client.link_mentions([mention], min_confidence=minimum)
+            assert again.confidence == pytest.approx(link.confidence, abs=1e-12)
+            assert again.HasField("concept_id") == (minimum <= link.confidence)
+    (at_default,) = client.link_mentions(
+        [mention], min_confidence=client.info().default_min_confidence
+    )
+    assert at_default.concept_id == link.concept_id
+
+
+def test_shares_explain_a_probability_if_they_are_asked_for(client):
+    (silent,) = client.link_mentions(["influenza"])
+    (told,) = client.link_mentions(["influenza"], explain=True)
+    assert not any(candidate.shares for candidate in silent.candidates)
+    for candidate in told.candidates:
+        shares = {share.feature: share for share in candidate.shares}
+        assert shares["score"].value == candidate.retrieval_score
+        assert shares["exact"].value == candidate.matched.exact
+        log_odds = sum(share.log_odds for share in candidate.shares)
+        assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(candidate.probability, abs=1e-8)
+        del candidate.shares[:]
+    assert told == silent
 
 
 @pytest.mark.parametrize("mention", ["influenza", "🤒", "kalp krizi geçirmiş hasta"])

@@ -15,7 +15,7 @@ from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA
 from bioelx.linker import Linker
 from bioelx.search import install
 from bioelx.search.index import NameIndex
-from bioelx.search.retriever import Hit, Retriever, pool
+from bioelx.search.retriever import NEAREST, Hit, Retriever, pool
 from bioelx.settings import shipped
 from bioelx.types import NAME_KINDS, TYPES, Query
 from bioelx_index.merge import merge, read
@@ -94,7 +94,17 @@ def by_hand(
             found.setdefault(int(kb.name_concept[row]), []).append(order)
     best = {concept: min(orders) for concept, orders in found.items()}
     ranked = sorted(best, key=lambda c: (best[c][:-1], -len(kb.names_of(c)), c))
-    return [Hit(c, best[c][-1], -best[c][1], not best[c][0]) for c in ranked]
+    nearest = list(dict.fromkeys([*([] if exact is None else [exact]), *scored]))[:NEAREST]
+    return [
+        Hit(
+            c,
+            best[c][-1],
+            -best[c][1],
+            not best[c][0],
+            sum(c in kb.name_concept[list(kb.name_rows(text))] for text in nearest),
+        )
+        for c in ranked
+    ]
 
 
 @settings(max_examples=100, deadline=None)

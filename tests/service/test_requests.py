@@ -50,9 +50,12 @@ def test_all_options_are_read(tiny_linker):
         "min_confidence": 0.0,
         "label_languages": ["ko", "en"],
         "release": tiny_linker.manifest.id,
+        "explain": True,
     }
     plan = plan_link(request({"text": "flu"}, **wanted), tiny_linker, LIMITS)
-    assert plan.options == LinkOptions(5, Rerank.NEVER, ("disease",), ("umls",), 0.0, ("ko", "en"))
+    assert plan.options == LinkOptions(
+        5, Rerank.NEVER, ("disease",), ("umls",), 0.0, ("ko", "en"), explain=True
+    )
 
 
 @pytest.mark.parametrize(
