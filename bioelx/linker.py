@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
@@ -19,7 +20,7 @@ from bioelx.confidence import CONSIDERED, ConfidenceModel, features_of, with_ran
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.kb import KnowledgeBase, normalise
-from bioelx.ranking import Ranker, open_ranker, window_around
+from bioelx.ranking import Precision, Ranker, open_ranker, window_around
 from bioelx.release import FileStamp, Manifest, find_release, verify_release
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever
@@ -36,6 +37,8 @@ from bioelx.types import (
 )
 
 ENCODER_FOLDER = "encoder"
+NAMES_READ = 3
+"""Names of a candidate in one language that a ranker reads."""
 SURE = 0.9
 """From this probability on, `rerank=auto` does not ask the ranker."""
 
@@ -67,6 +70,7 @@ class Linker:
         *,
         threads: int = 0,
         ranker: str = "",
+        ranker_precision: Precision = "auto",
         beside: Linker | None = None,
     ) -> Linker:
         """Opens a release: its folder, its id, or the active one.
@@ -74,6 +78,7 @@ class Linker:
         Args:
             threads: for encoding and search; 0 takes all cores.
             ranker: folder or hub id of a reranker; empty links by retrieval alone.
+            ranker_precision: of its weights.
             beside: a linker opened with the same threads and ranker, of any release. The models
                 that both have are not loaded twice, so neither is to be called during a call of
                 the other.
@@ -100,7 +105,9 @@ class Linker:
         if beside:
             opened_ranker = beside.ranker
         else:
-            opened_ranker = open_ranker(ranker, threads=threads) if ranker else None
+            opened_ranker = (
+                open_ranker(ranker, threads=threads, precision=ranker_precision) if ranker else None
+            )
         return cls(manifest, knowledge_base, encoder, index, confidence, opened_ranker)
 
     def check(self, options: LinkOptions, *, path: str = "options") -> None:
@@ -283,7 +290,8 @@ class Linker:
             return candidates
         if options.rerank is Rerank.AUTO and candidates[0].probability >= SURE:
             return candidates
-        log_odds = ranker.log_odds(window_around(query), candidates)
+        named = self._with_names(candidates, query.language)
+        log_odds = ranker.log_odds(window_around(query), named)
         ranked = [
             replace(c, ranker_log_odds=odds, probability=with_ranker(c.probability, odds))
             for c, odds in zip(candidates, log_odds, strict=True)
@@ -291,6 +299,19 @@ class Linker:
         total = max(1.0, sum(c.probability for c in ranked))
         ranked = [replace(c, probability=c.probability / total) for c in ranked]
         return sorted(ranked, key=lambda c: (-c.probability, c.retrieval_rank))
+
+    def _with_names(self, candidates: Sequence[Candidate], language: str) -> list[Candidate]:
+        """The candidates with names in the mention's language and in English, whichever languages
+        the caller wants to see.
+        """
+        kb = self.knowledge_base
+        found = (kb.row_of(candidate.concept.concept_id) for candidate in candidates)
+        rows = [row for row in found if row is not None]
+        names = [kb.best_names(rows, each, NAMES_READ) for each in dict.fromkeys((language, "en"))]
+        return [
+            replace(candidate, names=tuple(chain.from_iterable(of_candidate)))
+            for candidate, *of_candidate in zip(candidates, *names, strict=True)
+        ]
 
     def _decide(self, candidates: Sequence[Candidate], options: LinkOptions) -> Link:
         if not candidates:
