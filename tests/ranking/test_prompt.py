@@ -178,16 +178,19 @@ def test_a_document_fits_its_budget_and_ends_in_sight(tokenizer: Tokenizer, cand
 def test_further_names_leave_half_of_the_budget_to_the_description(
     tokenizer: Tokenizer, candidate
 ) -> None:
-    builder = PromptBuilder(tokenizer, candidate_tokens=40)
-    names = ("Infarkt", *(f"heart attack {n}" for n in range(8)))
+    builder = PromptBuilder(tokenizer, candidate_tokens=64)
+    names = ("Infarkt", *(f"heart attack {n}" for n in range(20)))
     document = builder.document(candidate(names=names, description="supply " * 100))
-    assert document.startswith(
-        "myocardial infarction; Herzinfarkt; Infarkt; heart attack 0; … (disease): supply"
-    )
-    assert document.endswith("supply…")
+    title, _, description = document.partition("; … (disease): ")
+    assert title.startswith("myocardial infarction; Herzinfarkt; Infarkt; heart attack 0")
+    assert 24 <= len(tokenizer.encode(title).ids) <= 32
+    assert description.startswith("supply")
+    assert description.endswith("supply…")
     # Without a description they may fill it.
     document = builder.document(candidate(names=names, description=""))
-    assert document.endswith("heart attack 4; … (disease)")
+    assert document.startswith(title)
+    assert document.endswith("; … (disease)")
+    assert 56 <= len(tokenizer.encode(document).ids) <= 66
 
 
 def test_the_first_names_are_cut_only_when_they_alone_are_too_long(
