@@ -85,7 +85,7 @@ def test_hostile_contexts_change_no_neighbours_score(client, ranking):
     alone = {name: log_odds(client.link([hostile(name)], rerank="always")) for name in HOSTILE}
     documents = [hostile(name) for name in HOSTILE]
     assert max(len(each.text) for each in documents) > 99_900
-    together = log_odds(client.link([*documents, CALM, *documents[::-1]], rerank="always"))
+    together = log_odds(client.link([*documents[:4], CALM, *documents[4:]], rerank="always"))
     assert together["calm"] == pytest.approx(expected, abs=1e-5)
     for name in HOSTILE:
         assert together[name] == pytest.approx(alone[name][name], abs=1e-5)
