@@ -219,7 +219,7 @@ class KnowledgeBase:
         then its title, then aliases.
         """
         names, of_row = self._names_of_rows(np.asarray(concept_rows, np.int64))
-        foreign, kind = self.preference(names, language)
+        foreign, kind = self.preference(names.astype(np.int64), language)
         own = np.flatnonzero(~foreign)
         own = own[np.lexsort((kind[own], of_row[own]))]  # stable: then by the name itself
         place = np.arange(len(own)) - np.searchsorted(of_row[own], of_row[own])
