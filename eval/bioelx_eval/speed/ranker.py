@@ -47,13 +47,13 @@ def save_random_model(folder: Path, tokenizer_json: str, shape: Qwen3Config) -> 
     )
 
 
-def shape_of_06b() -> Qwen3Config:
-    """That of Qwen3-Reranker-0.6B."""
+def shape_of_06b(layers: int = 28) -> Qwen3Config:
+    """That of Qwen3-Reranker-0.6B, or with fewer layers."""
     return Qwen3Config(
         vocab_size=151_669,
         hidden_size=1024,
         intermediate_size=3072,
-        num_hidden_layers=28,
+        num_hidden_layers=layers,
         num_attention_heads=16,
         num_key_value_heads=8,
         head_dim=128,
@@ -247,6 +247,7 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--model", help="folder or hub id of a causal model")
     source.add_argument("--tokenizer", type=Path, help="tokenizer.json(.gz), for random weights")
+    parser.add_argument("--layers", type=int, default=28, help="of the random weights")
     parser.add_argument("--window", type=int, default=128, help="tokens of the window")
     parser.add_argument("--candidates", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=40, help="tokens of a candidate")
@@ -264,7 +265,7 @@ def main() -> None:
     data = options.tokenizer.read_bytes()
     text = gzip.decompress(data) if options.tokenizer.suffix == ".gz" else data
     with tempfile.TemporaryDirectory(prefix="bioelx-ranker-") as scratch:
-        save_random_model(Path(scratch), text.decode(), shape_of_06b())
+        save_random_model(Path(scratch), text.decode(), shape_of_06b(options.layers))
         measure(scratch, options, say)
 
 
