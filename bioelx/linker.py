@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 
@@ -25,7 +26,7 @@ from bioelx.confidence import (
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.errors import FileError, InvalidRequestError
 from bioelx.kb import KnowledgeBase, normalise
-from bioelx.ranking import Ranker, open_ranker, window_around
+from bioelx.ranking import Precision, Ranker, open_ranker, window_around
 from bioelx.release import FileStamp, Manifest, find_release, verify_release
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever
@@ -42,6 +43,8 @@ from bioelx.types import (
 )
 
 ENCODER_FOLDER = "encoder"
+NAMES_READ = 3
+"""Names of a candidate in one language that a ranker reads."""
 SURE = 0.9
 """From this probability on, `rerank=auto` does not ask the ranker."""
 
@@ -73,6 +76,7 @@ class Linker:
         *,
         threads: int = 0,
         ranker: str = "",
+        ranker_precision: Precision = "auto",
         beside: Linker | None = None,
     ) -> Linker:
         """Opens a release: its folder, its id, or the active one.
@@ -80,6 +84,7 @@ class Linker:
         Args:
             threads: for encoding and search; 0 takes all cores.
             ranker: folder or hub id of a reranker; empty links by retrieval alone.
+            ranker_precision: of its weights.
             beside: a linker opened with the same threads and ranker, of any release. The models
                 that both have are not loaded twice, so neither is to be called during a call of
                 the other.
@@ -106,7 +111,9 @@ class Linker:
         if beside:
             opened_ranker = beside.ranker
         else:
-            opened_ranker = open_ranker(ranker, threads=threads) if ranker else None
+            opened_ranker = (
+                open_ranker(ranker, threads=threads, precision=ranker_precision) if ranker else None
+            )
         return cls(manifest, knowledge_base, encoder, index, confidence, opened_ranker)
 
     def check(self, options: LinkOptions, *, path: str = "options") -> None:
@@ -288,7 +295,8 @@ class Linker:
             return candidates
         if options.rerank is Rerank.AUTO and candidates[0].probability >= SURE:
             return candidates
-        log_odds = ranker.log_odds(window_around(query), candidates)
+        named = self._with_names(candidates, query.language)
+        log_odds = ranker.log_odds(window_around(query), named)
         ranked = [
             replace(
                 c,
@@ -317,6 +325,19 @@ class Linker:
                 ),
             )
             for c in candidates
+        ]
+
+    def _with_names(self, candidates: Sequence[Candidate], language: str) -> list[Candidate]:
+        """The candidates with names in the mention's language and in English, whichever languages
+        the caller wants to see.
+        """
+        kb = self.knowledge_base
+        found = (kb.row_of(candidate.concept.concept_id) for candidate in candidates)
+        rows = [row for row in found if row is not None]
+        names = [kb.best_names(rows, each, NAMES_READ) for each in dict.fromkeys((language, "en"))]
+        return [
+            replace(candidate, names=tuple(chain.from_iterable(of_candidate)))
+            for candidate, *of_candidate in zip(candidates, *names, strict=True)
         ]
 
     def _decide(self, candidates: Sequence[Candidate], options: LinkOptions) -> Link:

@@ -104,6 +104,9 @@ class ServerSettings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="threads for models and search; 0: all cores")
     ranker: str = Field("", description="folder or hub id of a reranker; empty: retrieval only")
+    ranker_precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the reranker's weights; auto: bfloat16 on a GPU, float32 on a CPU"
+    )
     batch_mentions: int = Field(64, ge=1, description="mentions encoded and searched together")
     queue_mentions: int = Field(16_384, ge=1, description="mentions waiting before overload")
     grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")

@@ -123,6 +123,8 @@ class Candidate:
     retrieval_rank: int
     label: str
     label_language: str
+    names: tuple[str, ...] = ()
+    """More names, in the mention's language and in English: for a ranker, and told to none else."""
     ranker_log_odds: float | None = None
     probability: float = 0.0
     shares: tuple[Share, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 import re
 import shutil
@@ -204,6 +205,37 @@ def write_xlbel_in() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tokenizer_json() -> str:
+    """The real tokenizer of the Qwen3 models."""
+    folder = TINY.parent / "qwen3-tokenizer"
+    return gzip.decompress((folder / "tokenizer.json.gz").read_bytes()).decode()
+
+
+@pytest.fixture(scope="session")
+def tiny_ranker(tmp_path_factory: pytest.TempPathFactory, tokenizer_json: str) -> Path:
+    """A Qwen3 of two small layers and random weights, large enough for scores to differ."""
+    pytest.importorskip("sentence_transformers", reason="needs the torch extra")
+    from transformers import Qwen3Config
+
+    from bioelx_eval.speed.ranker import save_random_model
+
+    folder = tmp_path_factory.mktemp("qwen")
+    shape = Qwen3Config(
+        vocab_size=151_936,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        initializer_range=0.2,
+        tie_word_embeddings=False,
+    )
+    save_random_model(folder, tokenizer_json, shape)
+    return folder
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,11 @@ class Contrary:
 
     def __init__(self) -> None:
         self.read: list[Window] = []
+        self.weighed: Sequence[Candidate] = ()
 
     def log_odds(self, window: Window, candidates: Sequence[Candidate]) -> list[float]:
         self.read.append(window)
+        self.weighed = candidates
         return [20.0 * (i + 1 - len(candidates)) for i in range(len(candidates))]
 
 
@@ -149,6 +151,14 @@ def test_an_explanation_adds_up_with_the_ranker_and_without(contrary: Linker) ->
                 )
     [link] = contrary.link(queries[:1]).links
     assert not link.candidates[0].shares
+
+
+def test_the_ranker_reads_names_in_the_mentions_language_and_in_english(contrary: Linker) -> None:
+    options = LinkOptions(rerank=Rerank.ALWAYS, label_languages=("ja",))
+    [link] = contrary.link([Query.bare("Influenza", "fi")], options).links
+    names = {each.concept.concept_id: each.names for each in contrary.ranker.weighed}
+    assert names["tico:influenza"] == ("influenssa", "influenza")
+    assert not any(candidate.names for candidate in link.candidates)
 
 
 def test_auto_asks_the_ranker_only_in_doubt(contrary: Linker) -> None:

@@ -218,6 +218,22 @@ class KnowledgeBase:
         """The text ids of all names of a concept; one that it has in several languages repeated."""
         return self.name_text[self._names_of_rows(np.array([concept_row]))[0]]
 
+    def best_names(self, concept_rows: Sequence[int], language: str, most: int) -> list[list[str]]:
+        """Of each concept up to `most` names in a language, of whatever region: its label first,
+        then its title, then aliases.
+        """
+        names, of_row = self._names_of_rows(np.asarray(concept_rows, np.int64))
+        foreign, kind = self.preference(names.astype(np.int64), language)
+        own = np.flatnonzero(~foreign)
+        own = own[np.lexsort((kind[own], of_row[own]))]  # stable: then by the name itself
+        place = np.arange(len(own)) - np.searchsorted(of_row[own], of_row[own])
+        own = own[place < most]
+        texts = self._name_texts.take(pa.array(names[own])).to_pylist()
+        found: list[list[str]] = [[] for _ in concept_rows]
+        for row, text in zip(of_row[own].tolist(), texts, strict=True):
+            found[row].append(text)
+        return found
+
     @cached_property
     def names_per_concept(self) -> Int32:
         """How many names each concept row has."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bioelx.ranking.window import Window
 from bioelx.types import Candidate
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Ranker(Protocol):
@@ -22,8 +24,12 @@ class Ranker(Protocol):
         ...
 
 
-def open_ranker(model: str, *, threads: int = 0) -> Ranker:
+def open_ranker(model: str, *, threads: int = 0, precision: Precision = "auto") -> Ranker:
     """Opens a reranker by the folder or hub id of a causal language model.
+
+    Args:
+        threads: of its computations; 0 takes all cores.
+        precision: of its weights; "auto" is bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
         InstallationError: torch or transformers is not installed.
@@ -31,4 +37,4 @@ def open_ranker(model: str, *, threads: int = 0) -> Ranker:
     """
     from bioelx.ranking.qwen import QwenRanker
 
-    return QwenRanker(model, threads=threads)
+    return QwenRanker(model, threads=threads, precision=precision)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from bioelx.types import Query
 
+WINDOW_CHARS = 1_200
+"""More than a ranker's budget in tokens holds of nearly any text; bounds the work on a long one."""
+
 _BROKEN_WORD = re.compile(r"\S{0,19}\s")
 """What is left of a word at a cut; longer stretches are scripts without spaces, or no words."""
 
@@ -20,7 +23,7 @@ class Window:
     after: str
 
 
-def window_around(query: Query, *, chars: int = 600) -> Window:
+def window_around(query: Query, *, chars: int = WINDOW_CHARS) -> Window:
     """Cuts about `chars` code points around the mention, as many before it as after it.
 
     Where one side is short the other takes its share. The mention itself is never cut. Cuts fall
@@ -28,7 +31,7 @@ def window_around(query: Query, *, chars: int = 600) -> Window:
     """
     before, after = query.text[: query.start], query.text[query.end :]
     left, right = share(chars - len(query.mention), len(before), len(after))
-    return Window(_end_of(before, left), query.mention, _end_of(after[::-1], right)[::-1])
+    return Window(end_of(before, left), query.mention, end_of(after[::-1], right)[::-1])
 
 
 def share(room: int, before: int, after: int) -> tuple[int, int]:
@@ -38,7 +41,7 @@ def share(room: int, before: int, after: int) -> tuple[int, int]:
     return left, min(after, room - left)
 
 
-def _end_of(text: str, room: int) -> str:
+def end_of(text: str, room: int) -> str:
     """The last `room` code points of `text`, less what is left of a word that the cut breaks."""
     start = max(0, len(text) - room)
     if start > 0 and not text[start - 1].isspace() and (broken := _BROKEN_WORD.match(text, start)):

@@ -79,7 +79,11 @@ class Loader:
         settings = self._settings
         folder = find_release(release)
         linker = Linker.open(
-            folder, threads=settings.threads, ranker=settings.ranker, beside=beside
+            folder,
+            threads=settings.threads,
+            ranker=settings.ranker,
+            ranker_precision=settings.ranker_precision,
+            beside=beside,
         )
         _warm_up(linker.knowledge_base)
         return linker, read_canaries(folder)

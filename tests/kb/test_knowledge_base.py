@@ -109,6 +109,16 @@ def test_labels_in_the_wanted_language(kb: KnowledgeBase) -> None:
     assert kb.label(row(kb, "mesh:D002318"), ["ko"]) == ("heart", "und")
 
 
+def test_the_best_names_in_a_language(kb: KnowledgeBase) -> None:
+    rows = [kb.row_of(each[0]) for each in (CONCEPTS[1], CONCEPTS[3], CONCEPTS[2], CONCEPTS[1])]
+    heart_attack = ["Myokardinfarkt", "Herzinfarkt"]
+    assert kb.best_names(rows, "de", 3) == [heart_attack, [], [], heart_attack]
+    assert kb.best_names(rows, "de-AT", 1) == [["Myokardinfarkt"], [], [], ["Myokardinfarkt"]]
+    assert kb.best_names(rows, "en", 2)[2:] == [["mi"], ["Heart attack", "MI"]]
+    assert kb.best_names(rows, "", 3) == [[], [], [], []]
+    assert kb.best_names([], "de", 3) == []
+
+
 def test_types_schemes_languages(kb: KnowledgeBase) -> None:
     texts = kb.texts.to_pylist()
     allowed = kb.texts_of_types(["anatomy"])

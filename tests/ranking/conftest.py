@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -12,14 +10,7 @@ from tokenizers import Tokenizer
 from bioelx.ranking.prompt import PromptBuilder
 from bioelx.types import Candidate, Concept, Name
 
-TOKENIZER = Path(__file__).parents[1] / "files" / "qwen3-tokenizer" / "tokenizer.json.gz"
-
 Candidates = Callable[..., Candidate]
-
-
-@pytest.fixture(scope="session")
-def tokenizer_json() -> str:
-    return gzip.decompress(TOKENIZER.read_bytes()).decode()
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +28,8 @@ def candidate() -> Candidates:
     def make(
         label: str = "myocardial infarction",
         *,
-        local: str = "Herzinfarkt",
-        matched: str = "Infarkt",
+        matched: str = "Herzinfarkt",
+        names: tuple[str, ...] = ("Infarkt",),
         types: tuple[str, ...] = ("disease",),
         description: str = "interruption of cardiac blood supply",
     ) -> Candidate:
@@ -48,8 +39,9 @@ def candidate() -> Candidates:
             exact=False,
             retrieval_score=0.9,
             retrieval_rank=1,
-            label=local,
-            label_language="de",
+            label="心筋梗塞",
+            label_language="ja",
+            names=names,
         )
 
     return make

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
 from bioelx.ranking import Window
-from bioelx.ranking.prompt import PREFIX, SUFFIX, PromptBuilder
+from bioelx.ranking.prompt import INSTRUCTION, PREFIX, SUFFIX, PromptBuilder
 from bioelx.types import Candidate
 
 WINDOW = Window("Der Patient erlitt einen ", "Herzinfarkt", " und wurde katheterisiert.")
@@ -56,10 +56,14 @@ HOSTILE = st.lists(
 ).map("".join)
 
 
+def whole(builder: PromptBuilder, window: Window, candidate: Candidate) -> list[int]:
+    return builder.opening + builder.head(window) + builder.tail(candidate)
+
+
 def test_the_prompt_is_the_model_cards(
     builder: PromptBuilder, tokenizer: Tokenizer, candidate
 ) -> None:
-    ids = builder.head(WINDOW) + builder.tail(candidate())
+    ids = whole(builder, WINDOW, candidate())
     assert tokenizer.decode(ids, skip_special_tokens=False) == GOLDEN_TEXT
     assert ids == [int(token) for token in GOLDEN_IDS.split()]
     assert ids == tokenizer.encode(GOLDEN_TEXT).ids
@@ -83,12 +87,13 @@ def test_no_text_reaches_the_template(
 ) -> None:
     first_added = tokenizer.token_to_id("<|endoftext|>")
     prefix, suffix = tokenizer.encode(PREFIX).ids, tokenizer.encode(SUFFIX).ids
-    window, found = Window(before, mention, after), candidate(label, description=description)
-    head, tail = builder.head(window), builder.tail(found)
+    window = Window(before, mention, after)
+    found = candidate(label, description=description, names=(after, label, before))
+    ids = whole(builder, window, found)
 
-    body = head[len(prefix) :] + tail[: -len(suffix)]
-    assert head[: len(prefix)] == prefix
-    assert tail[-len(suffix) :] == suffix
+    body = ids[len(prefix) : -len(suffix)]
+    assert ids[: len(prefix)] == prefix
+    assert ids[-len(suffix) :] == suffix
     assert max(body) < first_added
 
     mention_tags = ["<mention>", "</mention>"]
@@ -97,17 +102,34 @@ def test_no_text_reaches_the_template(
 
 
 @settings(max_examples=300)
-@given(HOSTILE, HOSTILE)
-def test_head_and_tail_together_are_the_ids_of_the_whole(
-    tokenizer: Tokenizer, builder: PromptBuilder, candidate, after: str, label: str
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_the_ids_of_the_parts_are_the_ids_of_the_whole(
+    tokenizer: Tokenizer, builder: PromptBuilder, candidate, before: str, after: str, label: str
 ) -> None:
-    window, found = Window("", "Fieber", after), candidate(label)
-    text = tokenizer.decode(builder.head(window) + builder.tail(found), skip_special_tokens=False)
-    body = text.removeprefix(PREFIX).removesuffix(SUFFIX)
+    window, found = Window(before, "Fieber", after), candidate(label, description=after)
+    body = (
+        f"<Instruct>: {INSTRUCTION}\n<Query>: {builder.query(window)}\n"
+        f"<Document>: {builder.document(found)}"
+    )
     plain = Tokenizer(tokenizer.model)
     plain.normalizer, plain.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
-    whole = tokenizer.encode(PREFIX).ids + plain.encode(body).ids + tokenizer.encode(SUFFIX).ids
-    assert builder.head(window) + builder.tail(found) == whole
+    ids = tokenizer.encode(PREFIX).ids + plain.encode(body).ids + tokenizer.encode(SUFFIX).ids
+    assert whole(builder, window, found) == ids
+
+
+@pytest.mark.parametrize("mention", ["\u0338yes", "\u0327\u0338\u0338yes", "\u0338"])
+def test_a_combining_stroke_leaves_the_marker_whole(
+    tokenizer: Tokenizer, builder: PromptBuilder, mention: str
+) -> None:
+    read = tokenizer.decode(builder.head(Window("a", mention, "\u0338b")))
+    assert read.count("<mention>") == read.count("</mention>") == 1
+
+
+def test_half_a_surrogate_pair_is_read_as_a_question_mark(
+    builder: PromptBuilder, tokenizer: Tokenizer
+) -> None:
+    read = tokenizer.decode(builder.head(Window("a \ud83d ", "flu", "")))
+    assert read == "<Query>: a ? <mention>flu</mention>\n"
 
 
 def test_a_long_window_is_cut_evenly_around_the_mention(tokenizer: Tokenizer) -> None:
@@ -115,6 +137,22 @@ def test_a_long_window_is_cut_evenly_around_the_mention(tokenizer: Tokenizer) ->
     window = Window(" left" * 25_000, " mention", " right" * 25_000)
     expected = " left" * 10 + "<mention> mention</mention>" + " right" * 10
     assert builder.query(window) == expected.strip()
+
+
+def test_a_window_is_cut_between_words(tokenizer: Tokenizer) -> None:
+    builder = PromptBuilder(tokenizer, window_tokens=13)
+    word = "electroencephalographically"
+    query = builder.query(Window(f"{word} of a ", "fever", f" in a {word}"))
+    assert query == "of a <mention>fever</mention> in a"
+
+
+@given(st.text(max_size=200), st.text(min_size=1, max_size=50), st.text(max_size=200))
+def test_a_window_keeps_to_its_budget(
+    tokenizer: Tokenizer, before: str, mention: str, after: str
+) -> None:
+    builder = PromptBuilder(tokenizer, window_tokens=24)
+    query = builder.query(Window(before, mention, after))
+    assert len(tokenizer.encode(query, add_special_tokens=False).ids) <= 24 + 12
 
 
 def test_a_side_of_the_window_takes_the_room_the_other_leaves(tokenizer: Tokenizer) -> None:
@@ -137,11 +175,43 @@ def test_a_document_fits_its_budget_and_ends_in_sight(tokenizer: Tokenizer, cand
     assert 30 <= len(tokenizer.encode(document).ids) <= 34
 
 
-def test_names_are_cut_only_when_they_alone_are_too_long(tokenizer: Tokenizer, candidate) -> None:
+def test_further_names_leave_half_of_the_budget_to_the_description(
+    tokenizer: Tokenizer, candidate
+) -> None:
+    builder = PromptBuilder(tokenizer, candidate_tokens=64)
+    names = ("Infarkt", *(f"heart attack {n}" for n in range(20)))
+    document = builder.document(candidate(names=names, description="supply " * 100))
+    title, _, description = document.partition("; … (disease): ")
+    assert title.startswith("myocardial infarction; Herzinfarkt; Infarkt; heart attack 0")
+    assert 24 <= len(tokenizer.encode(title).ids) <= 32
+    assert description.startswith("supply")
+    assert description.endswith("supply…")
+    # Without a description they may fill it.
+    document = builder.document(candidate(names=names, description=""))
+    assert document.startswith(title)
+    assert document.endswith("; … (disease)")
+    assert 56 <= len(tokenizer.encode(document).ids) <= 66
+
+
+def test_the_first_names_are_cut_only_when_they_alone_are_too_long(
+    tokenizer: Tokenizer, candidate
+) -> None:
     builder = PromptBuilder(tokenizer, candidate_tokens=32)
     document = builder.document(candidate("acid " * 100, description="a description"))
     assert document.endswith("acid… (disease): …")
     assert len(tokenizer.encode(document).ids) <= 36
+
+
+@settings(max_examples=200)
+@given(HOSTILE, HOSTILE, st.lists(HOSTILE, max_size=6), HOSTILE)
+def test_a_document_keeps_to_its_budget_and_says_where_it_is_cut(
+    tokenizer: Tokenizer, candidate, label: str, matched: str, names: list[str], description: str
+) -> None:
+    found = candidate(label, matched=matched, names=tuple(names), description=description)
+    cut = PromptBuilder(tokenizer, candidate_tokens=32).document(found)
+    uncut = PromptBuilder(tokenizer, candidate_tokens=10_000).document(found)
+    assert len(tokenizer.encode(cut, add_special_tokens=False).ids) <= 32 + 6
+    assert cut == uncut or cut.count("…") > 0
 
 
 @pytest.mark.parametrize(
@@ -150,7 +220,7 @@ def test_names_are_cut_only_when_they_alone_are_too_long(tokenizer: Tokenizer, c
         ({}, "aspirin; ASS; Aspirin 100 (chemical, other): painkiller"),
         ({"description": ""}, "aspirin; ASS; Aspirin 100 (chemical, other)"),
         ({"types": ()}, "aspirin; ASS; Aspirin 100: painkiller"),
-        ({"local": "aspirin", "matched": "ASPIRIN", "types": ()}, "ASPIRIN: painkiller"),
+        ({"matched": "ASPIRIN", "names": (" Aspirin", ""), "types": ()}, "aspirin: painkiller"),
         (
             {"description": "pain\n\nkiller"},
             "aspirin; ASS; Aspirin 100 (chemical, other): pain killer",
@@ -160,7 +230,7 @@ def test_names_are_cut_only_when_they_alone_are_too_long(tokenizer: Tokenizer, c
 def test_a_document_says_what_is_known(
     builder: PromptBuilder, candidate, found: dict, document: str
 ) -> None:
-    known = {"local": "ASS", "matched": "Aspirin 100", "types": ("chemical", "other")}
+    known = {"matched": "ASS", "names": ("Aspirin 100",), "types": ("chemical", "other")}
     known["description"] = "painkiller"
     aspirin: Candidate = candidate("aspirin", **{**known, **found})
     assert builder.document(aspirin) == document

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bioelx.errors import FileError, InstallationError
 from bioelx.ranking import Window, open_ranker
+from bioelx.types import Candidate
+
+if TYPE_CHECKING:
+    from bioelx.ranking.qwen import QwenRanker
 
 WINDOW = Window("Der Patient erlitt einen ", "Herzinfarkt", " und wurde katheterisiert.")
 HOSTILE = [
@@ -30,95 +38,194 @@ def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory, tokenizer_json: str) -> Path:
-    """A Qwen3 of two small layers and random weights, large enough for scores to differ."""
+def ranker(tiny_ranker: Path) -> QwenRanker:
+    """In fp32, also where there is a GPU."""
+    from bioelx.ranking.qwen import QwenRanker
+
+    return QwenRanker(str(tiny_ranker), threads=1, precision="float32")
+
+
+@pytest.fixture(scope="session")
+def exact() -> float:
+    """How far the same scores may lie apart."""
     torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("qwen")
-    config = transformers.Qwen3Config(
-        vocab_size=151_936,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        initializer_range=0.2,
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(0)
-    transformers.Qwen3ForCausalLM(config).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(tokenizer_json)
-    (folder / "tokenizer_config.json").write_text(
-        '{"tokenizer_class": "Qwen2Tokenizer", "pad_token": "<|endoftext|>"}'
-    )
-    return folder
+    return 1e-3 if torch.cuda.is_available() else 1e-5
 
 
 @pytest.fixture(scope="session")
-def ranker(model: Path):
-    return open_ranker(str(model))
+def candidates(candidate) -> list[Candidate]:
+    """Twenty, more than one batch holds, with descriptions of 0 to 57 words, in no order."""
+    words = [3 * (7 * i % 20) for i in range(20)]
+    return [candidate(f"infarction {i}", description="heart " * n) for i, n in enumerate(words)]
 
 
-@pytest.fixture(scope="session")
-def candidates(candidate) -> list:
-    """Twenty, more than one batch holds, with descriptions of 0 to 57 words."""
-    return [candidate(f"infarction {i}", description="heart " * 3 * i) for i in range(20)]
-
-
+@pytest.mark.parametrize("batch", [1, 7, 20])
 def test_its_scores_are_those_of_sentence_transformers(
-    model: Path, ranker, builder, candidates: list
+    tiny_ranker: Path, ranker, builder, candidates: list, batch: int
 ) -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers")
     import torch
-    from sentence_transformers.cross_encoder.modules import LogitScore
 
-    from bioelx.ranking.prompt import INSTRUCTION, PREFIX, SUFFIX
+    from bioelx_eval.speed.ranker import open_cross_encoder
 
-    def content(role: str) -> str:
-        return f"messages | selectattr('role', 'eq', '{role}') | map(attribute='content') | first"
-
-    # The literal parts are Jinja strings, for Jinja drops a newline at a template's end.
-    template = (
-        f"{{{{ {PREFIX!r} }}}}<Instruct>: {INSTRUCTION}\n<Query>: {{{{ {content('query')} }}}}\n"
-        f"<Document>: {{{{ {content('document')} }}}}{{{{ {SUFFIX!r} }}}}"
-    )
-    reference = sentence_transformers.CrossEncoder(
-        str(model),
-        device="cpu",
-        processor_kwargs={"chat_template": template},
-        model_kwargs={"dtype": torch.float32},
-    )
-    assert isinstance(reference[-1], LogitScore)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    reference = open_cross_encoder(str(tiny_ranker), device, torch.float32)
     pairs = [(builder.query(WINDOW), builder.document(each)) for each in candidates]
-    expected = reference.predict(pairs, batch_size=7, activation_fn=torch.nn.Identity())
     scores = ranker.log_odds(WINDOW, candidates)
     assert max(scores) - min(scores) > 1
-    assert scores == pytest.approx(expected.tolist(), abs=1e-3)
+    expected = reference.predict(pairs, batch_size=batch).tolist()
+    assert scores == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_score_does_not_depend_on_the_other_candidates(ranker, candidates: list) -> None:
+def test_a_score_does_not_depend_on_the_other_candidates(
+    ranker, candidates: list, exact: float
+) -> None:
     together = ranker.log_odds(WINDOW, candidates)
     alone = [ranker.log_odds(WINDOW, [each])[0] for each in candidates]
-    assert together == pytest.approx(alone, abs=1e-5)
-    assert ranker.log_odds(WINDOW, candidates[::-1])[::-1] == pytest.approx(together, abs=1e-5)
+    assert together == pytest.approx(alone, abs=exact)
+    assert ranker.log_odds(WINDOW, candidates[::-1])[::-1] == pytest.approx(together, abs=exact)
+
+
+def test_in_bf16_the_log_odds_are_fp32(tiny_ranker: Path, ranker, candidates: list) -> None:
+    """As bf16 they would fall together: it has 8 bits."""
+    from bioelx.ranking.qwen import QwenRanker
+
+    half = QwenRanker(str(tiny_ranker), precision="bfloat16").log_odds(WINDOW, candidates)
+    whole = ranker.log_odds(WINDOW, candidates)
+    assert half == pytest.approx(whole, abs=0.1 * max(map(abs, whole)))
+    assert half != pytest.approx(whole, abs=1e-6)
+    assert len(set(half)) == len(half)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_candidate_changes_no_neighbour(
-    ranker, candidate, candidates: list, text: str
+    ranker, candidate, candidates: list, text: str, exact: float
 ) -> None:
     calm = ranker.log_odds(WINDOW, candidates[:3])
-    hostile = candidate(text, local=text, matched=text, description=text)
-    assert ranker.log_odds(WINDOW, [hostile, *candidates[:3]])[1:] == pytest.approx(calm, abs=1e-5)
+    hostile = candidate(text, matched=text, names=(text,), description=text)
+    scores = ranker.log_odds(WINDOW, [hostile, *candidates[:3]])
+    assert scores[1:] == pytest.approx(calm, abs=exact)
+    assert isfinite(scores[0])
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_context_breaks_nothing(ranker, candidates: list, text: str) -> None:
     calm = ranker.log_odds(WINDOW, candidates[:3])
-    hostile = ranker.log_odds(Window(text, "Herzinfarkt", text), candidates[:3])
-    assert all(abs(score) < float("inf") for score in hostile)
+    for mention in ("Herzinfarkt", text):
+        assert all(map(isfinite, ranker.log_odds(Window(text, mention, text), candidates[:3])))
     assert ranker.log_odds(WINDOW, candidates[:3]) == calm
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory as Linux does")
+def test_where_memory_does_not_suffice_it_reads_fewer_together(
+    tiny_ranker: Path, ranker, candidate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A real limit, under which torch's allocator fails."""
+    import resource
+
+    from bioelx.ranking.qwen import QwenRanker
+
+    greedy = QwenRanker(str(tiny_ranker), threads=1, precision="float32", batch=1024)
+    if greedy.device != "cpu":
+        pytest.skip("limits the memory of the CPU")
+    many = [candidate(f"infarction {i}", description="heart " * 40) for i in range(1024)]
+    expected = ranker.log_odds(WINDOW, many)
+    greedy.log_odds(WINDOW, many[:16])  # what is allocated once is
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20, before[1]))
+    try:
+        scores = greedy.log_odds(WINDOW, many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert scores == pytest.approx(expected, abs=1e-5)
+    halvings = [each.fields for each in caplog.records if each.msg == "out of memory"]
+    assert halvings
+    assert halvings[0] == {"candidates": 1024, "from_now_on": 512}
+
+
+def test_out_of_memory_on_a_gpu_is_seen_too(
+    tiny_ranker: Path, ranker, candidates: list, exact: float
+) -> None:
+    import torch
+
+    from bioelx.ranking.qwen import QwenRanker
+
+    cramped = QwenRanker(str(tiny_ranker), precision="float32")
+    read: list[int] = []
+    room = 3
+
+    def allocate(module: torch.nn.Module, states: tuple[torch.Tensor, ...]) -> None:
+        read.append(len(states[0]))
+        if len(states[0]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    layers = [each for each in cramped.body.modules() if isinstance(each, torch.nn.Linear)]
+    layers[-1].register_forward_pre_hook(allocate)
+    expected = pytest.approx(ranker.log_odds(WINDOW, candidates), abs=exact)
+    assert cramped.log_odds(WINDOW, candidates) == expected
+    assert max(read) > room
+    read.clear()
+    assert cramped.log_odds(WINDOW, candidates) == expected
+    assert max(read) <= room  # it does not try again
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        cramped.log_odds(WINDOW, candidates)
+
+
+@given(st.lists(st.integers(9, 200), max_size=60), st.integers(1, 20))
+def test_batches_hold_each_text_once_and_little_padding(lengths: list[int], most: int) -> None:
+    pytest.importorskip("torch")
+    from bioelx.ranking.qwen import batches
+
+    found = list(batches(lengths, most))
+    assert sorted(i for batch in found for i in batch) == list(range(len(lengths)))
+    for batch in found:
+        own = [lengths[i] for i in batch]
+        assert len(own) <= most
+        assert sum(own) >= 0.75 * len(own) * max(own)
+    if len(set(lengths)) == 1:
+        assert len(found) == -(-len(lengths) // most)
+
+
+def save_other(folder: Path, tokenizer: Path, config) -> str:
+    """Saves random weights of another kind of model with Qwen's tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).symlink_to(tokenizer / name)
+    return str(folder)
+
+
+SMALL = {
+    "vocab_size": 151_936,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "initializer_range": 0.2,
+}
+
+
+def test_another_causal_model_serves_too(
+    tiny_ranker: Path, tmp_path: Path, candidates: list
+) -> None:
+    from transformers import LlamaConfig
+
+    llama = open_ranker(save_other(tmp_path, tiny_ranker, LlamaConfig(**SMALL)))
+    assert all(map(isfinite, llama.log_odds(WINDOW, candidates)))
+
+
+def test_a_model_that_bends_its_logits_is_refused(tiny_ranker: Path, tmp_path: Path) -> None:
+    from transformers import Gemma2Config
+
+    gemma = save_other(tmp_path, tiny_ranker, Gemma2Config(**SMALL, final_logit_softcapping=1.0))
+    with pytest.raises(FileError, match="log-odds of yes"):
+        open_ranker(gemma)
 
 
 def test_no_candidates_need_no_scores(ranker) -> None:
@@ -146,11 +253,11 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_model_is_refused(
-    model: Path, tmp_path: Path, name: str, change, message: str
+    tiny_ranker: Path, tmp_path: Path, name: str, change, message: str
 ) -> None:
-    for file in model.iterdir():
+    for file in tiny_ranker.iterdir():
         (tmp_path / file.name).symlink_to(file)
-    damaged = change((model / name).read_bytes())
+    damaged = change((tiny_ranker / name).read_bytes())
     (tmp_path / name).unlink()
     (tmp_path / name).write_bytes(damaged)
     with pytest.raises(FileError, match=message):
