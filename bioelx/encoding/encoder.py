@@ -15,6 +15,8 @@ import orjson
 from bioelx.errors import FileError
 
 CARD_FILE = "encoder.json"
+HELD_OUT_FILE = "held_out.txt"
+"""Normalised names, one a line, that the encoder was never told: to judge it, and links, by."""
 SCHEMA = 1
 
 
@@ -76,8 +78,15 @@ def read_card(folder: Path) -> EncoderCard:
         raise FileError(path, f"not an encoder's card ({error!r})") from None
     for name, sha256 in files.items():
         _check_sha256(folder / name, sha256)
+    files.pop(HELD_OUT_FILE, None)  # plays no part in what a text's vector is
     said = orjson.dumps([card, files], option=orjson.OPT_SORT_KEYS)
     return EncoderCard(**card, fingerprint=hashlib.sha256(said).hexdigest()[:16])
+
+
+def read_held_out(folder: Path) -> list[str]:
+    """The names that an encoder's training held out; none if it says nothing of that."""
+    path = folder / HELD_OUT_FILE
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def _check_sha256(path: Path, expected: str) -> None:

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from bioelx.confidence import CONFIDENCE_FILE, ConfidenceModel, Fit
 from bioelx.confidence import SCHEMA as CONFIDENCE_SCHEMA
 from bioelx.encoding import Encoder, open_encoder
-from bioelx.encoding.encoder import CARD_FILE, read_card
+from bioelx.encoding.encoder import CARD_FILE, read_card, read_held_out
 from bioelx.errors import BioelxError, FileError, InstallationError, NotFoundError
 from bioelx.gate import activate_checked
 from bioelx.kb import KnowledgeBase
@@ -286,6 +286,7 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
     if job.trains:
         return {**recipe, "encoder": digest([recipe, _training(job)])}
     fingerprint = read_card(job.encoder).fingerprint
+    recipe["confidence"] = digest([CONFIDENCE_SCHEMA, read_held_out(job.encoder)])
     # An update inherits how the encoder came to be: trained on what was there then.
     inherited = job.before.recipe.get("encoder") if job.before else None
     return {**recipe, "encoder": inherited or fingerprint}
@@ -501,11 +502,14 @@ def _fit_confidence(
     encoder: Encoder,
     draft: Path,
 ) -> None:
+    never_told = read_held_out(draft / "encoder")
     recipe = [CONFIDENCE_SCHEMA, _checksums(draft), encoder.card.fingerprint, index.factory]
+    recipe.append(digest(never_told))
     with job.stages.stage("confidence") as stage, job.kept.result("confidence", recipe) as result:
         stage.unchanged = result.whole
         if not result.whole:
-            fit_confidence(knowledge_base, index, vectors, encoder).save(result.folder)
+            model = fit_confidence(knowledge_base, index, vectors, encoder, never_told)
+            model.save(result.folder)
             result.keep()
         shutil.copyfile(result.folder / CONFIDENCE_FILE, draft / CONFIDENCE_FILE)
         stage.result = _how_well(ConfidenceModel.open(draft).fit)

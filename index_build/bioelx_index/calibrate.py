@@ -10,7 +10,8 @@ it does is measured on mentions of other concepts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import NamedTuple
@@ -75,15 +76,17 @@ def fit_confidence(
     index: NameIndex,
     vectors: npt.NDArray[np.float32],
     encoder: Encoder,
+    never_told: Collection[str] = (),
 ) -> ConfidenceModel:
     """Returns the model fitted, and measured, on a fixed random sample of names.
 
     Args:
         vectors: of the knowledge base's texts, float32 [texts, dim].
         encoder: what made them.
+        never_told: names, in normal form, that its training held out.
     """
     rng = np.random.default_rng(_SEED)
-    trials = list(simulate(knowledge_base, index, vectors, encoder, rng))
+    trials = list(simulate(knowledge_base, index, vectors, encoder, rng, never_told))
     held_out = rng.random(knowledge_base.concept_count) < _MEASURED_SHARE
     model = fit([trial for trial in trials if not held_out[trial.concept]])
     return replace(model, fit=measure(model, [t for t in trials if held_out[t.concept]]))
@@ -95,9 +98,10 @@ def simulate(
     vectors: npt.NDArray[np.float32],
     encoder: Encoder,
     rng: np.random.Generator,
+    never_told: Collection[str] = (),
 ) -> Iterator[Trial]:
     """Names taken for mentions, each with what a linker would propose for it."""
-    rows = sample_names(kb, _MENTIONS, rng)
+    rows = unlearnt(kb, sample_names(kb, _MENTIONS, rng), never_told, rng)
     mentions = kb.names(rows.tolist())
     keys = [normalise(mention.text) for mention in mentions]
     mistaken = np.flatnonzero(rng.random(len(rows)) < _MISTAKEN_SHARE)
@@ -117,6 +121,39 @@ def simulate(
         hits = hits_without(kb, key, mention.lang, texts, scores, concept, lacking)
         right = [hit.concept_row == concept for hit in hits]
         yield Trial(concept, lack is Lack.CONCEPT, features_of(key, hits), right)
+
+
+def unlearnt(
+    kb: KnowledgeBase,
+    rows: npt.NDArray[np.int64],
+    never_told: Collection[str],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Names that an encoder has learnt, exchanged for some in their language that it has not.
+
+    A name that it was told lies nearer to its concept than any mention of a text will. Names of
+    several concepts stay: no encoder is told those. So does a language of which nothing was held
+    out.
+
+    Args:
+        rows: of names.
+        never_told: names, in normal form.
+    """
+    ids = [text for text in map(kb.text_id, sorted(never_told)) if text is not None]
+    stand_ins: dict[str, list[int]] = defaultdict(list)
+    for row in np.flatnonzero(np.isin(kb.name_text, ids)).tolist():
+        stand_ins[kb.name(row).lang].append(row)
+    pairs = np.unique(np.stack([kb.name_text, kb.name_concept], 1), axis=0)
+    concepts = np.bincount(pairs[:, 0], minlength=len(kb.texts))
+    return np.array(
+        [
+            rng.choice(instead)
+            if concepts[kb.name_text[row]] == 1 and (instead := stand_ins.get(name.lang))
+            else row
+            for row, name in zip(rows.tolist(), kb.names(rows.tolist()), strict=True)
+        ],
+        np.int64,
+    )
 
 
 def lacking_texts(kb: KnowledgeBase, text: int, own: Int32, lack: Lack) -> Int32:

@@ -20,6 +20,7 @@ from bioelx_index.calibrate import (
     hits_without,
     lacking_texts,
     simulate,
+    unlearnt,
 )
 
 Vectors = npt.NDArray[np.float32]
@@ -53,6 +54,25 @@ def test_simulated_mentions_are_of_all_kinds(trials: list[Trial], tiny_linker: L
     there = [any(t.right) and t.features[t.right.index(True)].exact > 0 for t in found]
     assert 0.15 < np.mean(there) < 0.5  # neither mistaken nor held out
     assert np.mean([any(trial.right) for trial in found]) > 0.6
+
+
+def test_names_that_the_encoder_has_learnt_are_stood_in_for(tiny_linker: Linker) -> None:
+    kb = tiny_linker.knowledge_base
+    rows, rng = np.arange(kb.name_count), np.random.default_rng(0)
+    assert unlearnt(kb, rows, (), rng).tolist() == rows.tolist()
+    languages = np.array([name.lang for name in kb.names(rows.tolist())])
+    texts = np.array(kb.texts.to_pylist())[kb.name_text]
+    never_told = [str(texts[languages == language][0]) for language in ("de", "fi")]
+    taken = unlearnt(kb, rows, [*never_told, "no name at all"], rng)
+    assert (languages[taken] == languages).all()
+    concepts_of: dict[str, set[int]] = {}
+    for text, concept in zip(texts.tolist(), kb.name_concept.tolist(), strict=True):
+        concepts_of.setdefault(text, set()).add(concept)
+    shared = np.array([len(concepts_of[text]) > 1 for text in texts.tolist()])
+    exchanged = ~shared & np.isin(languages, languages[np.isin(texts, never_told)])
+    assert 0 < exchanged.sum() < len(rows)
+    assert np.isin(texts[taken[exchanged]], never_told).all()
+    np.testing.assert_array_equal(taken[~exchanged], rows[~exchanged])
 
 
 @pytest.mark.parametrize("lack", Lack)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from bioelx.encoding import Encoder, open_encoder
-from bioelx.settings import SHIPPED_ENCODER, shipped
+from bioelx.encoding.encoder import read_held_out
+from bioelx.kb import normalise
+from bioelx.settings import CHECKOUT, SHIPPED_ENCODER, shipped
+from bioelx_index.train.settings import read_settings
 
 FOLDER = shipped(SHIPPED_ENCODER)
 # The same six concepts in English and in another language each, from short to long.
@@ -47,3 +50,15 @@ def test_a_vector_does_not_depend_on_the_batch(encoder):
 def test_a_concept_is_nearest_to_its_own_name_in_another_language(encoder):
     scores = encoder.encode(ENGLISH) @ encoder.encode(OTHERS).T
     assert scores.argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_settings_that_it_was_trained_with_are_its_cards(encoder):
+    settings = read_settings(CHECKOUT / "docs" / "training.toml", ())
+    card = encoder.card
+    assert (settings.name, settings.origin, settings.prefix) == (card.name, card.base, card.prefix)
+
+
+def test_it_says_which_names_it_was_never_told():
+    names = read_held_out(FOLDER)
+    assert len(names) > 1900
+    assert names == sorted({normalise(name) for name in names})

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bioelx.encoding import open_encoder
+from bioelx.encoding.encoder import read_held_out
 from bioelx.errors import BioelxError
 from bioelx_index.endpoint import free_port
 from bioelx_index.toml_file import explain
@@ -69,6 +70,7 @@ def test_it_learns_and_shows_it(trained: Path) -> None:
     assert (trained / "training.png").stat().st_size > 1000
     log = json.loads((trained / "training.json").read_bytes())
     assert any(RECALL in line for line in log)
+    assert read_held_out(trained / "encoder")
     taken = [line["seconds"] for line in log]
     assert taken[0] > 0
     assert taken == sorted(taken)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -27,10 +27,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
 from bioelx.encoding import open_encoder
+from bioelx.encoding.encoder import HELD_OUT_FILE
 from bioelx.errors import BioelxError, FileError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
-from bioelx_index.train.heldout import make_trial
+from bioelx_index.train.heldout import held_out_file, make_trial
 from bioelx_index.train.history import SECONDS, write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
@@ -64,6 +65,7 @@ class Data:
 
     sampler: Sampler
     evaluator: HeldOutEvaluator | None
+    held_out: Sequence[str]
 
 
 def train_encoder(
@@ -102,7 +104,7 @@ def train_encoder(
     write_history(history, out)
     with stages.stage("export") as stage:
         model.save_pretrained(str(out / MODEL))
-        encoder = _export(model, settings, out)
+        encoder = _export(model, data.held_out, settings, out)
         stage.result = str(encoder)
     return encoder
 
@@ -126,7 +128,7 @@ def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
     stage.result = f"{len(known):,} names, {len(held_out):,} more held out" + (
         f", {len(titles):,} titles" if titles is not None else ""
     )
-    return Data(Sampler(known, titles, settings), evaluator)
+    return Data(Sampler(known, titles, settings), evaluator, held_out.texts.tolist())
 
 
 def open_base(settings: TrainSettings) -> SentenceTransformer:
@@ -347,7 +349,9 @@ def _is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _export(model: SentenceTransformer, settings: TrainSettings, out: Path) -> Path:
+def _export(
+    model: SentenceTransformer, held_out: Sequence[str], settings: TrainSettings, out: Path
+) -> Path:
     """int8 ONNX for what has a small table of pieces; else the model itself, for torch."""
     draft = out / f"{ENCODER}.draft"
     shutil.rmtree(draft, ignore_errors=True)
@@ -355,9 +359,18 @@ def _export(model: SentenceTransformer, settings: TrainSettings, out: Path) -> P
     base = settings.origin or base
     said = {"name": settings.name, "base": base, "prefix": settings.prefix}
     if settings.export == "onnx":
-        export(out / MODEL, draft, **said, max_tokens=MAX_TOKENS, table_bits=Bits.FOUR)
+        beside = {HELD_OUT_FILE: held_out_file(held_out)}
+        export(
+            out / MODEL,
+            draft,
+            **said,
+            max_tokens=MAX_TOKENS,
+            table_bits=Bits.FOUR,
+            beside=beside,
+        )
     else:
         shutil.copytree(out / MODEL, draft)
+        (draft / HELD_OUT_FILE).write_bytes(held_out_file(held_out))
         dimension = model.get_embedding_dimension()
         files = [str(path.relative_to(draft)) for path in draft.rglob("*") if path.is_file()]
         write_card(draft, files, **said, format="torch", dimension=dimension, max_tokens=MAX_TOKENS)

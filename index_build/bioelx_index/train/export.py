@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -322,9 +323,18 @@ def measure_reach(
 
 
 def export(
-    model: Path, out: Path, *, name: str, base: str, prefix: str, max_tokens: int, table_bits: Bits
+    model: Path,
+    out: Path,
+    *,
+    name: str,
+    base: str,
+    prefix: str,
+    max_tokens: int,
+    table_bits: Bits,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> int:
-    """Write model.onnx, tokenizer.json and encoder.json to `out`; return their size in bytes.
+    """Write model.onnx, tokenizer.json, what is to stand `beside` them, and encoder.json to `out`;
+    return their size in bytes.
 
     Raises FileError naming the file of `model` that is missing or of another kind.
     """
@@ -339,6 +349,7 @@ def export(
     contents = {
         "model.onnx": graph.SerializeToString(deterministic=True),
         "tokenizer.json": tokenizer.to_str().encode(),
+        **beside,
     }
     out.mkdir(parents=True, exist_ok=True)
     for file, content in contents.items():

@@ -7,6 +7,7 @@ prints a table of encoders, by the names that `bioelx train encoder` holds out o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -61,6 +62,11 @@ def read_trial(tables: Path, settings: TrainSettings) -> tuple[Trial, Names]:
     names = read_names(tables, settings.longest)
     rest, held_out = hold_out(names, settings.held_out, rng)
     return make_trial(held_out, rest, rng), rest
+
+
+def held_out_file(texts: Iterable[str]) -> bytes:
+    """What stands beside an encoder, so that others can judge by the same names."""
+    return "".join(f"{text}\n" for text in sorted(set(texts))).encode()
 
 
 def recalls(trial: Trial, held_out: Vectors, candidates: Vectors) -> dict[str, float]:
