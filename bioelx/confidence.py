@@ -92,7 +92,8 @@ def features_of(mention: str, candidates: Sequence[Evidence]) -> list[Features]:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """How well the confidences in first candidates meant what they said of mentions that the fit
-    had not seen: names of other concepts, `nil` of them without a right candidate."""
+    had not seen: made of names of other concepts, of a name several mentions where the encoder was
+    never told few; `nil` of them without a right candidate."""
 
     mentions: int
     nil: float
@@ -206,9 +207,9 @@ def _features(card: dict[str, float]) -> Features:
 
 
 def _logistic(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-max(-700.0, min(700.0, log_odds))))
+    return 1 / (1 + math.exp(-max(-700.0, min(log_odds, 700.0))))  # of NaN: 0
 
 
 def _logit(probability: float) -> float:
-    bounded = min(max(probability, 1e-9), 1 - 1e-9)
-    return math.log(bounded / (1 - bounded))
+    bounded = min(max(probability, 1e-300), 1 - 2**-53)
+    return math.log(bounded) - math.log1p(-bounded)

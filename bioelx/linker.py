@@ -48,6 +48,9 @@ NAMES_READ = 3
 SURE = 0.9
 """From this probability on, `rerank=auto` does not ask the ranker."""
 
+RANKED = 16
+"""Candidates that the ranker reads, however few or many a caller wants to see."""
+
 
 class Linker:
     """Links mentions to the concepts of one release. Not to be called from two threads at once."""
@@ -216,7 +219,7 @@ class Linker:
         """Retrieves together what is searched in the same way."""
         groups: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
         for i, wanted in enumerate(options):
-            groups[max(wanted.top_k, CONSIDERED), wanted.types].append(i)
+            groups[max(self._depth(wanted), CONSIDERED), wanted.types].append(i)
         hits: list[list[Hit]] = [[] for _ in queries]
         for (top_k, types), rows in groups.items():
             found = self._retriever.retrieve(
@@ -230,6 +233,11 @@ class Linker:
                 hits[i] = of_query
         return hits
 
+    def _depth(self, wanted: LinkOptions) -> int:
+        """Candidates that are described: what the ranker reads does not depend on what is shown."""
+        reads = self.ranker is not None and wanted.rerank is not Rerank.NEVER
+        return max(wanted.top_k, RANKED) if reads else wanted.top_k
+
     def _describe(
         self,
         hits: Sequence[Sequence[Hit]],
@@ -238,7 +246,7 @@ class Linker:
         options: Sequence[LinkOptions],
     ) -> list[list[Candidate]]:
         """The hits that are asked for as candidates; what they say is read for all at once."""
-        shown = [found[: wanted.top_k] for found, wanted in zip(hits, options, strict=True)]
+        shown = [found[: self._depth(wanted)] for found, wanted in zip(hits, options, strict=True)]
         concept_rows = list({hit.concept_row for found in shown for hit in found})
         concepts = dict(zip(concept_rows, self.knowledge_base.concepts(concept_rows), strict=True))
         names = iter(self.knowledge_base.names([hit.name_row for of in shown for hit in of]))
@@ -295,7 +303,8 @@ class Linker:
             return candidates
         if options.rerank is Rerank.AUTO and candidates[0].probability >= SURE:
             return candidates
-        named = self._with_names(candidates, query.language)
+        read, rest = candidates[:RANKED], candidates[RANKED:]
+        named = self._with_names(read, query.language)
         log_odds = ranker.log_odds(window_around(query), named)
         ranked = [
             replace(
@@ -303,11 +312,11 @@ class Linker:
                 ranker_log_odds=odds,
                 probability=self.confidence.with_ranker(c.probability, odds),
             )
-            for c, odds in zip(candidates, log_odds, strict=True)
+            for c, odds in zip(read, log_odds, strict=True)
         ]
         shared = share_out([c.probability for c in ranked])
         ranked = [replace(c, probability=p) for c, p in zip(ranked, shared, strict=True)]
-        return sorted(ranked, key=lambda c: (-c.probability, c.retrieval_rank))
+        return [*sorted(ranked, key=lambda c: (-c.probability, c.retrieval_rank)), *rest]
 
     def _explain(
         self, candidates: Sequence[Candidate], features: Sequence[Features]
@@ -348,7 +357,7 @@ class Linker:
         if minimum is None:
             minimum = self.confidence.default_min_confidence
         linked = first.concept.concept_id if first.probability >= minimum else None
-        return Link(linked, first.probability, tuple(candidates))
+        return Link(linked, first.probability, tuple(candidates[: options.top_k]))
 
 
 def _encoder_files(manifest: Manifest) -> dict[str, FileStamp]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bioelx.confidence import ConfidenceModel, Features
 from bioelx.errors import FileError, InvalidRequestError
-from bioelx.linker import Linker
+from bioelx.linker import RANKED, Linker
 from bioelx.ranking import Window
 from bioelx.release.manifest import read_manifest, write_manifest
 from bioelx.types import Candidate, LinkOptions, Query, Rerank
@@ -125,11 +125,25 @@ def test_the_ranker_reads_the_window_and_moves_the_order(contrary: Linker) -> No
     options = LinkOptions(top_k=5, rerank=Rerank.ALWAYS)
     [link] = contrary.link([query], options).links
     assert contrary.ranker.read == [Window("Known ", "bronchial asthma", ".")]
-    assert link.candidates[0].retrieval_rank == 5
+    assert link.candidates[0].retrieval_rank == RANKED
     assert link.candidates[0].ranker_log_odds == 0
     [never] = contrary.link([query], LinkOptions(top_k=5, rerank=Rerank.NEVER)).links
     assert [c.retrieval_rank for c in never.candidates] == [1, 2, 3, 4, 5]
     assert never.candidates[0].ranker_log_odds is None
+
+
+def test_what_the_ranker_decides_does_not_depend_on_how_many_are_shown(contrary: Linker) -> None:
+    query = Query("Known bronchial asthma.", 6, 22, "en")
+    of = {
+        top_k: contrary.link([query], LinkOptions(top_k=top_k, rerank=Rerank.ALWAYS)).links[0]
+        for top_k in (1, 5, 10, 40)
+    }
+    for top_k, link in of.items():
+        assert link.confidence == of[10].confidence
+        assert len(link.candidates) == top_k
+        shown = min(top_k, 10)
+        assert link.candidates[:shown] == of[10].candidates[:shown]
+    assert [c.retrieval_rank for c in of[40].candidates[RANKED:]] == list(range(RANKED + 1, 41))
 
 
 def test_an_explanation_adds_up_with_the_ranker_and_without(contrary: Linker) -> None:
@@ -149,6 +163,7 @@ def test_an_explanation_adds_up_with_the_ranker_and_without(contrary: Linker) ->
                 assert 1 / (1 + math.exp(-log_odds)) == pytest.approx(
                     candidate.probability, abs=1e-8
                 )
+                assert shares["rivals"].log_odds <= 1e-6
     [link] = contrary.link(queries[:1]).links
     assert not link.candidates[0].shares
 

@@ -79,4 +79,5 @@ def encoder(
     folder, cache = out or home() / "trainings" / "encoder", home() / "cache" / "vectors"
     stages = Stages(console())
     trained = train_encoder(find_release(release), settings, folder, stages, cache)
-    console().print(f"[bold]{trained}[/] is ready. Next: bioelx build --encoder {trained}")
+    if trained.is_dir():  # of several processes only the first writes it
+        console().print(f"[bold]{trained}[/] is ready. Next: bioelx build --encoder {trained}")

@@ -7,7 +7,7 @@ place in the reply, so that its neighbours are answered.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bioelx.errors import InvalidRequestError, NotFoundError
 from bioelx.kb import normalise
@@ -73,6 +73,8 @@ def plan_search(
     _check_mention(request.name, "name", limits)
     if request.language:
         read_language(request.language, "language")
+    if options.rerank is Rerank.AUTO:  # there is no context to read
+        options = replace(options, rerank=Rerank.NEVER)
     return Query.bare(request.name, request.language), options
 
 

@@ -285,11 +285,10 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
     }
     if job.trains:
         return {**recipe, "encoder": digest([recipe, _training(job)])}
-    fingerprint = read_card(job.encoder).fingerprint
-    recipe["confidence"] = digest([CONFIDENCE_SCHEMA, read_held_out(job.encoder)])
+    own = digest([read_card(job.encoder).fingerprint, read_held_out(job.encoder)])
     # An update inherits how the encoder came to be: trained on what was there then.
     inherited = job.before.recipe.get("encoder") if job.before else None
-    return {**recipe, "encoder": inherited or fingerprint}
+    return {**recipe, "encoder": inherited or own}
 
 
 def _what_is_merged(job: _Job, sources: list[SourceConfig]) -> list[Any]:
@@ -520,7 +519,7 @@ def _how_well(fit: Fit | None) -> str:
         return "too few names to measure it"
     return (
         f"ECE {fit.ece:.3f}, Brier {fit.brier:.3f}; NIL precision {fit.nil_precision:.2f}, recall "
-        f"{fit.nil_recall:.2f}, on {fit.mentions:,} names of other concepts, {fit.nil:.0%} NIL"
+        f"{fit.nil_recall:.2f}, on {fit.mentions:,} mentions of other concepts, {fit.nil:.0%} NIL"
     )
 
 

@@ -45,6 +45,7 @@ _NEIGHBOURS = 128
 _SEED = 20261123
 _MEASURED_SHARE = 0.25  # of the concepts: the fit does not see them
 _DEFAULT_MIN_CONFIDENCE = 0.5
+_ENOUGH = 50  # stand-ins in a language: a few names would speak for all of it
 _MISTAKEN_SHARE = 1 / 3  # of the mentions, typed wrong, inflected or in another order
 
 
@@ -132,8 +133,8 @@ def unlearnt(
     """Names that an encoder has learnt, exchanged for some in their language that it has not.
 
     A name that it was told lies nearer to its concept than any mention of a text will. Names of
-    several concepts stay: no encoder is told those. So does a language of which nothing was held
-    out.
+    several concepts stay: no encoder is told those. So does a language of which hardly anything
+    was held out.
 
     Args:
         rows: of names.
@@ -142,18 +143,23 @@ def unlearnt(
     ids = [text for text in map(kb.text_id, sorted(never_told)) if text is not None]
     stand_ins: dict[str, list[int]] = defaultdict(list)
     for row in np.flatnonzero(np.isin(kb.name_text, ids)).tolist():
-        stand_ins[kb.name(row).lang].append(row)
+        stand_ins[_primary(kb.name(row).lang)].append(row)
     pairs = np.unique(np.stack([kb.name_text, kb.name_concept], 1), axis=0)
     concepts = np.bincount(pairs[:, 0], minlength=len(kb.texts))
     return np.array(
         [
             rng.choice(instead)
-            if concepts[kb.name_text[row]] == 1 and (instead := stand_ins.get(name.lang))
+            if concepts[kb.name_text[row]] == 1
+            and len(instead := stand_ins.get(_primary(name.lang), [])) >= _ENOUGH
             else row
             for row, name in zip(rows.tolist(), kb.names(rows.tolist()), strict=True)
         ],
         np.int64,
     )
+
+
+def _primary(language: str) -> str:
+    return language.partition("-")[0]
 
 
 def lacking_texts(kb: KnowledgeBase, text: int, own: Int32, lack: Lack) -> Int32:
@@ -190,9 +196,13 @@ def hits_without(
 ) -> list[Hit]:
     """What a retriever finds, if `concept` lacks some of its texts; other concepts keep theirs."""
     exact = kb.text_id(key)
-    found = pool(kb, texts, scores, exact, language, top_k=CONSIDERED + 1)
     if not len(lacking):
-        return found[:CONSIDERED]
+        return pool(kb, texts, scores, exact, language, top_k=CONSIDERED)
+    # Texts that no other concept bears would not be there at all, nor stand among the nearest.
+    gone = [each for each in lacking.tolist() if _only_of(kb, each, concept)]
+    there = ~np.isin(texts, gone)
+    still_exact = None if exact in gone else exact
+    found = pool(kb, texts[there], scores[there], still_exact, language, top_k=CONSIDERED + 1)
     others = [hit for hit in found if hit.concept_row != concept]
     left = ~np.isin(texts, lacking)
     own = pool(
@@ -205,6 +215,10 @@ def hits_without(
     )
     both = [*others, *(hit for hit in own if hit.concept_row == concept)]
     return sorted(both, key=lambda hit: (hit.exact, hit.score), reverse=True)[:CONSIDERED]
+
+
+def _only_of(kb: KnowledgeBase, text: int, concept: int) -> bool:
+    return bool((kb.name_concept[list(kb.name_rows(text))] == concept).all())
 
 
 def fit(trials: Sequence[Trial]) -> ConfidenceModel:

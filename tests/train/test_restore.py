@@ -1,5 +1,7 @@
 """A shipped encoder becomes a base to train on from, and comes out of another export the same."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +64,10 @@ def test_the_shipped_encoder_comes_back_and_goes_out_again(tmp_path: Path) -> No
 def test_what_is_no_encoder_is_named(tmp_path: Path, kept: int) -> None:
     folder = Path(shutil.copytree(shipped(SHIPPED_ENCODER), tmp_path / "encoder"))
     model = folder / "model.onnx"
-    model.write_bytes(model.read_bytes()[:kept])
-    with pytest.raises(FileError, match=r"model\.onnx"):
+    content = model.read_bytes()[:kept]
+    model.write_bytes(content)
+    card = json.loads((folder / "encoder.json").read_text())
+    card["files"]["model.onnx"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": kept}
+    (folder / "encoder.json").write_text(json.dumps(card))
+    with pytest.raises(FileError, match=r"model\.onnx: is no encoder of"):
         restore(folder, tmp_path / "base")

@@ -14,7 +14,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import orjson
 import torch
 from datasets import Features, IterableDataset, Value
@@ -24,21 +23,24 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from transformers import TrainerCallback, TrainerControl, TrainerState
-from transformers.trainer_utils import get_last_checkpoint
 
 from bioelx.encoding import open_encoder
-from bioelx.encoding.encoder import HELD_OUT_FILE
+from bioelx.encoding.encoder import HELD_OUT_FILE, read_held_out
 from bioelx.errors import BioelxError, FileError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
-from bioelx_index.train.heldout import held_out_file, make_trial
-from bioelx_index.train.history import SECONDS, write_history
+from bioelx_index.train.heldout import held_out_file, read_trial
+from bioelx_index.train.history import (
+    NAMES,
+    SECONDS,
+    last_checkpoint,
+    step_of,
+    write_history,
+)
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
 from bioelx_index.train.memory import KeepMemory, RefreshMemory
 from bioelx_index.train.names import (
-    hold_out,
-    read_names,
     read_titles,
     speaking,
     without_near_duplicates,
@@ -56,6 +58,7 @@ from bioelx_index.vectors import encode_names
 STABLE = "stable"
 LOG_STEPS = 10
 WEIGHT_DECAY = 0.01
+_WITHOUT_THE_KEY = {"near_duplicates": True, "transliterated": False}
 MAX_TOKENS = 64  # of what the exported encoder reads
 
 
@@ -94,8 +97,8 @@ def train_encoder(
     with stages.stage("base model") as stage:
         model = open_base(settings)
         stage.result = f"{settings.base}, {_trained(model):,} weights to train"
-    loss = _loss(model, data, settings, cache or out / "vectors", stages)
     first = first_step(out)
+    loss = _loss(model, data, settings, cache or out / "vectors", first, stages)
     with stages.stage("train", total=settings.steps, done=first) as stage:
         history = _train(model, data, loss, settings, out, stage)
         stage.result = f"{settings.steps:,} steps of {settings.batch} names"
@@ -111,12 +114,9 @@ def train_encoder(
 
 def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
     """Reads the names and titles; the names that are held out are the same for equal seeds."""
-    rng = np.random.default_rng(settings.seed)
-    names = read_names(tables, settings.longest)
-    known, held_out = hold_out(names, settings.held_out, rng)
-    evaluator = None
-    if len(held_out):
-        evaluator = HeldOutEvaluator(make_trial(held_out, known, rng), settings.prefix)
+    names, known, trial = read_trial(tables, settings)
+    held_out = trial.held_out
+    evaluator = HeldOutEvaluator(trial, settings.prefix) if len(held_out) else None
     if not settings.near_duplicates:  # of what is learnt from: held out are the same as ever
         known = without_near_duplicates(known)
     titles = None
@@ -159,13 +159,17 @@ def open_base(settings: TrainSettings) -> SentenceTransformer:
 
 def first_step(out: Path) -> int:
     """The step that a training in `out` goes on from; 0 for none."""
-    folder = out / CHECKPOINTS
-    checkpoint = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    return int(checkpoint.rpartition("-")[2]) if checkpoint else 0
+    checkpoint = last_checkpoint(out)
+    return step_of(checkpoint) if checkpoint else 0
 
 
 def _loss(
-    model: SentenceTransformer, data: Data, settings: TrainSettings, cache: Path, stages: Stages
+    model: SentenceTransformer,
+    data: Data,
+    settings: TrainSettings,
+    cache: Path,
+    first: int,
+    stages: Stages,
 ) -> torch.nn.Module:
     dimension = model.get_embedding_dimension()
     if settings.teacher is None:
@@ -183,7 +187,8 @@ def _loss(
         stage.result = f"{teacher.card.name}: {len(rows):,} labels, {encoded:,} of them encoded"
     at = {text: row for row, text in enumerate(texts)}
     labels = torch.from_numpy(vectors[[at[text] for text in names.texts[rows]]])
-    return TeacherLoss(model, settings, torch.from_numpy(names.concepts[rows]), labels)
+    concepts = torch.from_numpy(names.concepts[rows])
+    return TeacherLoss(model, settings, concepts, labels, first)
 
 
 def _train(
@@ -195,8 +200,8 @@ def _train(
     stage: Stage,
 ) -> list[dict[str, Any]]:
     """Trains `model` to its last step and returns what was logged on the way."""
-    first = first_step(out)
-    arguments = _arguments(settings, out)
+    checkpoint, first = last_checkpoint(out), first_step(out)
+    arguments = _arguments(settings, out, judged=data.evaluator is not None)
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
@@ -210,7 +215,7 @@ def _train(
             _KeepStable(settings, out),
         ],
     )
-    trainer.train(resume_from_checkpoint=first > 0)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < settings.steps:
         raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
     return trainer.state.log_history
@@ -228,7 +233,9 @@ def _of_memory(
     return kept
 
 
-def _arguments(settings: TrainSettings, out: Path) -> SentenceTransformerTrainingArguments:
+def _arguments(
+    settings: TrainSettings, out: Path, *, judged: bool
+) -> SentenceTransformerTrainingArguments:
     decay = round(settings.decay * settings.steps)
     return SentenceTransformerTrainingArguments(
         output_dir=str(out / CHECKPOINTS),
@@ -246,7 +253,7 @@ def _arguments(settings: TrainSettings, out: Path) -> SentenceTransformerTrainin
         logging_steps=LOG_STEPS,
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,
-        eval_strategy="steps" if settings.held_out else "no",
+        eval_strategy="steps" if judged else "no",
         eval_steps=settings.judge_steps,
         # The pairs of a step follow from its number: nothing has to be read to be passed over.
         ignore_data_skip=True,
@@ -293,15 +300,23 @@ class _Progress(TrainerCallback):
 
 
 class _Clock(TrainerCallback):
-    """Adds to each line of the log how long the training took up to it, over all its runs: the log
-    is kept in the checkpoints."""
+    """Adds to each line of the log how long the training took up to it, over all its runs, and the
+    names that it saw: the log is kept in the checkpoints."""
 
     def on_train_begin(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
         earlier = max((line.get(SECONDS, 0.0) for line in state.log_history), default=0.0)
         self._began = perf_counter() - earlier
 
-    def on_log(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
+    def on_log(
+        self,
+        arguments: SentenceTransformerTrainingArguments,
+        state: TrainerState,
+        _: TrainerControl,
+        **__: Any,
+    ) -> None:
+        of_a_step = arguments.train_batch_size * arguments.world_size
         state.log_history[-1][SECONDS] = round(perf_counter() - self._began, 1)
+        state.log_history[-1][NAMES] = state.global_step * of_a_step
 
 
 class _KeepStable(TrainerCallback):
@@ -330,8 +345,8 @@ def _keep_settings(settings: TrainSettings, out: Path) -> None:
             earlier = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError as error:
             raise FileError(path, f"not a training's settings ({error})") from None
-        # A key that was not there yet had no say: it counts as its default.
-        earlier = TrainSettings().model_dump(mode="json") | earlier
+        # A key that was not there yet counts as what trainings did without it.
+        earlier = TrainSettings().model_dump(mode="json") | _WITHOUT_THE_KEY | earlier
         differ = sorted(key for key in earlier if said.get(key) != earlier[key])
         if differ:
             raise BioelxError(
@@ -341,7 +356,9 @@ def _keep_settings(settings: TrainSettings, out: Path) -> None:
         return
     if _is_first_process():
         out.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+        draft = path.with_suffix(".draft")  # other processes may be waiting for the whole
+        draft.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+        draft.replace(path)
 
 
 def _is_first_process() -> bool:
@@ -355,6 +372,9 @@ def _export(
     """int8 ONNX for what has a small table of pieces; else the model itself, for torch."""
     draft = out / f"{ENCODER}.draft"
     shutil.rmtree(draft, ignore_errors=True)
+    if (Path(settings.base) / HELD_OUT_FILE).exists():  # the base has learnt all but these
+        held_out = sorted(set(held_out) & set(read_held_out(Path(settings.base))))
+    (out / MODEL / HELD_OUT_FILE).write_bytes(held_out_file(held_out))
     base = Path(settings.base).name if Path(settings.base).is_dir() else settings.base
     base = settings.origin or base
     said = {"name": settings.name, "base": base, "prefix": settings.prefix}
@@ -370,7 +390,6 @@ def _export(
         )
     else:
         shutil.copytree(out / MODEL, draft)
-        (draft / HELD_OUT_FILE).write_bytes(held_out_file(held_out))
         dimension = model.get_embedding_dimension()
         files = [str(path.relative_to(draft)) for path in draft.rglob("*") if path.is_file()]
         write_card(draft, files, **said, format="torch", dimension=dimension, max_tokens=MAX_TOKENS)

@@ -51,9 +51,9 @@ def make_trial(held_out: Names, rest: Names, rng: np.random.Generator) -> Trial:
     return Trial(held_out, rest.take(rows[place < NAMES_EACH]))
 
 
-def read_trial(tables: Path, settings: TrainSettings) -> tuple[Trial, Names]:
-    """The trial that a training with these settings is judged by, and the names left to learn
-    from, in all languages.
+def read_trial(tables: Path, settings: TrainSettings) -> tuple[Names, Names, Trial]:
+    """All names, those left to learn from, in all languages, and the trial that a training with
+    these settings is judged by.
 
     Raises:
         FileError: `tables` does not hold a release's names.
@@ -61,7 +61,7 @@ def read_trial(tables: Path, settings: TrainSettings) -> tuple[Trial, Names]:
     rng = np.random.default_rng(settings.seed)
     names = read_names(tables, settings.longest)
     rest, held_out = hold_out(names, settings.held_out, rng)
-    return make_trial(held_out, rest, rng), rest
+    return names, rest, make_trial(held_out, rest, rng)
 
 
 def held_out_file(texts: Iterable[str]) -> bytes:
@@ -136,7 +136,7 @@ def main(
     release: Annotated[str, typer.Option(help="Default: the active one.")] = "",
 ) -> None:
     """Print recall at 1 and 5 of encoders on held-out names, by language."""
-    trial, _ = read_trial(find_release(release), TrainSettings())
+    *_, trial = read_trial(find_release(release), TrainSettings())
     languages = np.unique(trial.held_out.languages.astype(str)).tolist()
     typer.echo(f"{len(trial.held_out):,} names, to be found among {len(trial.candidates):,}")
     typer.echo("| encoder | R@ | mean | " + " | ".join(languages) + " |")

@@ -26,6 +26,8 @@ from bioelx_index.train.settings import CHECKPOINTS, SETTINGS_FILE
 LOG_FILE, CURVE_FILE, LEARNING_FILE = "training.json", "training.png", "learning.png"
 SECONDS = "seconds"
 """Key of a line of the log: what the training took up to it, without what kills have cost."""
+NAMES = "names"
+"""Key of a line of the log: the names seen up to it, by all processes."""
 _STATE_FILE = "trainer_state.json"  # transformers', in each checkpoint
 _JUDGED = f"eval_{FOUND}"
 
@@ -85,7 +87,9 @@ def read_curve(training: Path, hours: float | None = None) -> list[Point]:
             return hours * line["step"] / last
         return line[SECONDS] / 3600 if SECONDS in line else None
 
-    return [Point(line["step"] * batch, taken(line), line[_JUDGED]) for line in judged]
+    return [
+        Point(line.get(NAMES, line["step"] * batch), taken(line), line[_JUDGED]) for line in judged
+    ]
 
 
 def draw_curve(points: Sequence[Point], path: Path) -> None:
@@ -108,9 +112,19 @@ def draw_curve(points: Sequence[Point], path: Path) -> None:
     plt.close(figure)
 
 
-def _read_log(training: Path) -> list[dict[str, Any]]:
+def last_checkpoint(training: Path) -> Path | None:
+    """The last checkpoint that was written whole: its state is written last."""
     states = (training / CHECKPOINTS).glob(f"checkpoint-*/{_STATE_FILE}")
-    path = max(states, key=lambda path: int(path.parent.name.rpartition("-")[2]), default=None)
+    return max((state.parent for state in states), key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _read_log(training: Path) -> list[dict[str, Any]]:
+    checkpoint = last_checkpoint(training)
+    path = checkpoint / _STATE_FILE if checkpoint else None
     if (training / LOG_FILE).exists():
         path = training / LOG_FILE
     if path is None:

@@ -39,7 +39,7 @@ def in_latin(name: str, lang: str) -> str:
     key = normalise(name)
     scripts = {_script(letter) for letter in key if letter.isalpha()}
     if scripts == {"LATIN"}:
-        return key.translate(_AS_TWO.get(lang, {}))
+        return normalise(key.translate(_AS_TWO.get(lang, {})))
     if not scripts <= _SOUNDED | _SOUNDED_IN.get(lang, frozenset()) or _COMBINED.search(key):
         return key
     return normalise(anyascii(key).replace("'", "")) or key  # soft signs

@@ -104,8 +104,12 @@ class Memory(nn.Module):
     def remember(self, vectors: Tensor, concepts: Tensor) -> None:
         if not len(self):
             return
-        places = (self.seen + torch.arange(len(concepts), device=self.seen.device)) % len(self)
-        self.vectors[places], self.concepts[places] = vectors.float(), concepts
+        # The last of them, if there are more than find room: each place is written once.
+        kept = torch.arange(
+            max(0, len(concepts) - len(self)), len(concepts), device=self.seen.device
+        )
+        places = (self.seen + kept) % len(self)
+        self.vectors[places], self.concepts[places] = vectors[kept].float(), concepts[kept]
         self.seen += len(concepts)
 
 
@@ -116,13 +120,19 @@ class TeacherLoss(nn.Module):
     Args:
         concepts: those of the labels, ascending, int64 [labels].
         labels: the teacher's unit vectors, float32 [labels, dimension].
+        first_step: where a training goes on.
     """
 
     concepts: Tensor
     labels: Tensor
 
     def __init__(
-        self, model: nn.Module, settings: TrainSettings, concepts: Tensor, labels: Tensor
+        self,
+        model: nn.Module,
+        settings: TrainSettings,
+        concepts: Tensor,
+        labels: Tensor,
+        first_step: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -130,7 +140,7 @@ class TeacherLoss(nn.Module):
         self.register_buffer("labels", labels)
         self._hard_negatives = settings.hard_negatives
         self._temperature = settings.temperature
-        self._step = 0
+        self._step = first_step
 
     def forward(self, features: Sequence[Mapping[str, Tensor]], concepts: Tensor) -> Tensor:
         """As AlignmentLoss."""
@@ -138,7 +148,9 @@ class TeacherLoss(nn.Module):
         own = torch.searchsorted(self.concepts, concepts)
         right = self.labels[own]
         with torch.no_grad():
-            among = torch.arange(self._step % SHARDS, len(self.labels), SHARDS)
+            among = torch.arange(
+                self._step % SHARDS, len(self.labels), SHARDS, device=self.labels.device
+            )
             self._step += 1
             cosines = vectors.float() @ self.labels[among].T
             nearest = cosines.topk(min(self._hard_negatives, len(among)), dim=1).indices

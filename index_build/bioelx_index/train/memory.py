@@ -28,7 +28,9 @@ class KeepMemory(TrainerCallback):
 
     def on_save(self, _: Any, state: TrainerState, *__: Any, **___: Any) -> None:
         if state.is_world_process_zero:
-            save_file(self._memory.state_dict(), self._file(state))
+            draft = self._file(state).with_suffix(".draft")
+            save_file(self._memory.state_dict(), draft)
+            draft.replace(self._file(state))
 
     def on_train_begin(self, _: Any, state: TrainerState, *__: Any, **___: Any) -> None:
         # Killed between a checkpoint and its memory, a training begins to remember anew.

@@ -134,7 +134,7 @@ def read_questions(
     gold = {curie for example in examples for curie in example.gold}
     kb = part_of(tables, gold, one_in)
     rows_of = kb.rows_bearing(gold)
-    trial, rest = read_trial(tables, settings)
+    _, rest, trial = read_trial(tables, settings)
     taught = set(rest.texts)
     mentions = [
         Mention(
