@@ -45,6 +45,7 @@ _NEIGHBOURS = 128
 _SEED = 20261123
 _MEASURED_SHARE = 0.25  # of the concepts: the fit does not see them
 _DEFAULT_MIN_CONFIDENCE = 0.5
+_FEWEST = 100  # mentions, below which a fit says more of them than of those to come
 _ENOUGH = 50  # stand-ins in a language: a few names would speak for all of it
 _MISTAKEN_SHARE = 1 / 3  # of the mentions, typed wrong, inflected or in another order
 
@@ -225,7 +226,7 @@ def fit(trials: Sequence[Trial]) -> ConfidenceModel:
     """The logistic regression of being right on the features of all candidates."""
     features = np.array([each for trial in trials for each in trial.features])
     right = np.array([each for trial in trials for each in trial.right], np.bool_)
-    if len(np.unique(right)) < 2:  # too few names to hold any out: trust exact matches alone
+    if len(trials) < _FEWEST or len(np.unique(right)) < 2:  # chance: trust exact matches alone
         return ConfidenceModel(-20.0, Features(score=20.0, exact=4.0), _DEFAULT_MIN_CONFIDENCE)
     scaler = StandardScaler().fit(features)
     fitted = LogisticRegression(max_iter=1000).fit(scaler.transform(features), right)

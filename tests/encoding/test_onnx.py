@@ -41,7 +41,9 @@ def test_vectors_are_unit_vectors_of_the_dimension_said(encoder: Encoder) -> Non
 
 
 def test_a_translation_is_nearer_than_another_disease(encoder: Encoder) -> None:
-    infarct, herzinfarkt, asthma = encoder.encode(["heart attack", "herzanfall", "bronchialasthma"])
+    infarct, herzinfarkt, asthma = encoder.encode(
+        ["heart attack", "herzinfarkt", "bronchialasthma"]
+    )
     assert infarct @ herzinfarkt > infarct @ asthma
 
 

@@ -34,7 +34,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from bioelx.encoding.encoder import CARD_FILE, SCHEMA
+from bioelx.encoding.encoder import CARD_FILE, HELD_OUT_FILE, SCHEMA
 from bioelx.errors import FileError
 
 BLOCK = 32  # values of the table that share one scale
@@ -390,9 +390,11 @@ def main(
     """
     if table_bits not in tuple(Bits):
         raise typer.BadParameter("4 or 8", param_hint="--table-bits")
+    held_out = model / HELD_OUT_FILE
     size = export(
         model, out, name=name, base=base, prefix=prefix, max_tokens=max_tokens,
         table_bits=Bits(table_bits),
+        beside={HELD_OUT_FILE: held_out.read_bytes()} if held_out.exists() else {},
     )  # fmt: skip
     typer.echo(f"{out}: {size:,} bytes")
 
