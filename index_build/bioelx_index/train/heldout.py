@@ -2,13 +2,15 @@
 
     python -m bioelx_index.train.heldout --encoder A --encoder B
 
-prints a table of encoders, by the names that `bioelx train encoder` holds out of a release.
+prints a table of encoders, by the names that `bioelx train encoder` holds out of a release; by the
+same with mistakes (mistyped, inflected, in another order); and by names that can be found, with
+mistakes: what a training may make an encoder blind to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -18,14 +20,17 @@ import typer
 from scipy.sparse import csr_matrix, issparse
 
 from bioelx.encoding import open_encoder
+from bioelx.kb import normalise
 from bioelx.release import find_release
+from bioelx_index.perturb import perturb
 from bioelx_index.train.names import Int64, Names, hold_out, read_names
-from bioelx_index.train.settings import TrainSettings
+from bioelx_index.train.settings import LANGUAGES, TrainSettings
 
 FOUND = "held_out_recall_at_1"
 DISTRACTORS = 4000  # concepts beside those of the held-out names
 NAMES_EACH = 3  # of a concept that can be found
 AT = (1, 5)
+KNOWN_EACH = 60  # names of a language that can be found, asked for with mistakes
 _AT_ONCE = 256  # queries compared with every name: 4 bytes a pair
 
 Vectors: TypeAlias = npt.NDArray[np.float32] | csr_matrix
@@ -62,6 +67,25 @@ def read_trial(tables: Path, settings: TrainSettings) -> tuple[Names, Names, Tri
     names = read_names(tables, settings.longest)
     rest, held_out = hold_out(names, settings.held_out, rng)
     return names, rest, make_trial(held_out, rest, rng)
+
+
+def mistaken(trial: Trial, rng: np.random.Generator) -> dict[str, Trial]:
+    """The trial with mistakes in its names, and one of known names with mistakes."""
+    known = [
+        rng.permutation(np.flatnonzero(trial.candidates.languages == language))[:KNOWN_EACH]
+        for language in LANGUAGES
+    ]
+    asked = trial.candidates.take(np.concatenate(known))
+    return {
+        "held out, mistaken": replace(trial, held_out=_with_mistakes(trial.held_out, rng)),
+        "known, mistaken": replace(trial, held_out=_with_mistakes(asked, rng)),
+    }
+
+
+def _with_mistakes(names: Names, rng: np.random.Generator) -> Names:
+    pairs = zip(names.texts, names.languages, strict=True)
+    texts = [normalise(perturb(text, language, rng)) or text for text, language in pairs]
+    return replace(names, texts=np.array(texts, object))
 
 
 def held_out_file(texts: Iterable[str]) -> bytes:
@@ -135,23 +159,24 @@ def main(
     encoder: Annotated[list[Path], typer.Option(help="Folder with encoder.json; may be repeated.")],
     release: Annotated[str, typer.Option(help="Default: the active one.")] = "",
 ) -> None:
-    """Print recall at 1 and 5 of encoders on held-out names, by language."""
-    *_, trial = read_trial(find_release(release), TrainSettings())
+    """Print recall at 1 and 5 of encoders on held-out names, and on mistaken ones, by language."""
+    settings = TrainSettings()
+    *_, trial = read_trial(find_release(release), settings)
+    trials = {"held out": trial, **mistaken(trial, np.random.default_rng(settings.seed))}
     languages = np.unique(trial.held_out.languages.astype(str)).tolist()
     typer.echo(f"{len(trial.held_out):,} names, to be found among {len(trial.candidates):,}")
-    typer.echo("| encoder | R@ | mean | " + " | ".join(languages) + " |")
-    typer.echo("|---|---|" + "--:|" * (1 + len(languages)))
+    typer.echo("| encoder | names | R@ | mean | " + " | ".join(languages) + " |")
+    typer.echo("|---|---|---|" + "--:|" * (1 + len(languages)))
     for folder in encoder:
         opened = open_encoder(folder)
-        vectors = [
-            opened.encode(each.texts.tolist()) for each in (trial.held_out, trial.candidates)
-        ]
-        scores = recalls(trial, *vectors)
-        for at in AT:
-            keys = ["", *(f"{language}_" for language in languages)]
-            values = (100 * scores[f"held_out_{key}recall_at_{at}"] for key in keys)
-            cells = " | ".join(f"{value:.1f}" for value in values)
-            typer.echo(f"| {opened.card.name} | {at} | {cells} |")
+        candidates = opened.encode(trial.candidates.texts.tolist())
+        for what, each in trials.items():
+            scores = recalls(each, opened.encode(each.held_out.texts.tolist()), candidates)
+            for at in AT:
+                keys = ["", *(f"{language}_" for language in languages)]
+                found = (scores.get(f"held_out_{key}recall_at_{at}") for key in keys)
+                cells = " | ".join("–" if each is None else f"{100 * each:.1f}" for each in found)
+                typer.echo(f"| {opened.card.name} | {what} | {at} | {cells} |")
 
 
 if __name__ == "__main__":
