@@ -281,8 +281,8 @@ def test_trainings_are_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("pytorch_metric_learning", reason="needs the train extra")
-    monkeypatch.setenv("BIOELX_HOME", str(tmp_path))
     base, out = make_torch_model(tmp_path / "base", 32), tmp_path / "out"
+    monkeypatch.setenv("BIOELX_HOME", str(tmp_path))
     settings = '[[line]]\ntitle = "{}"\nsettings = {{ languages = [{}] }}\n'
     file = _written(tmp_path, LINES + settings.format("all", "") + settings.format("en", "'en'"))
     given = [f"base={base}", "steps=4", "batch=16", "rate=1e-3", "memory=0"]
