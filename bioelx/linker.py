@@ -195,7 +195,7 @@ class Linker:
         if self.ranker is not None:
             started = perf_counter()
             candidates = [
-                self._rank(self.ranker, found, query, wanted)
+                self._rank(self.ranker, found, query, wanted)[: wanted.top_k]
                 for found, query, wanted in zip(candidates, queries, options, strict=True)
             ]
             timing.ranking = perf_counter() - started
@@ -357,7 +357,7 @@ class Linker:
         if minimum is None:
             minimum = self.confidence.default_min_confidence
         linked = first.concept.concept_id if first.probability >= minimum else None
-        return Link(linked, first.probability, tuple(candidates[: options.top_k]))
+        return Link(linked, first.probability, tuple(candidates))
 
 
 def _encoder_files(manifest: Manifest) -> dict[str, FileStamp]:

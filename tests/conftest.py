@@ -100,6 +100,17 @@ def small_snapshot(tmp_path: Path) -> Path:
     return Path(shutil.copytree(TINY.parent / "small", tmp_path / "data"))
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A BIOELX_HOME with what is shipped and no release yet."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for part in ("models", "data"):
+        (home / part).symlink_to(shipped(part).resolve())
+    monkeypatch.setenv("BIOELX_HOME", str(home))
+    return home
+
+
 @pytest.fixture(scope="session")
 def make_release() -> Callable[[pa.Table, pa.Table, Path], Path]:
     """`build_release`, for tests in other folders."""

@@ -11,7 +11,7 @@ from rich.table import Table
 from bioelx.gate import Change, Outcome, Tally, Verdict
 
 LISTED = 10
-"""Rows that changed sides, of each kind, shown on a terminal."""
+"""Rows, or mentions, that changed sides, of each kind, shown on a terminal."""
 
 
 def show_outcome(outcome: Outcome, shown: Console) -> None:

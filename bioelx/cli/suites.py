@@ -12,13 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
+from bioelx.cli.gate import LISTED
 from bioelx.errors import BioelxError
 from bioelx.gate import Outcome
 from bioelx.gate.check import EVALUATIONS
 from bioelx.settings import home
-
-LISTED = 10
-"""Mentions that changed sides, of each kind, shown on a terminal."""
 
 
 def measure(release: Path, suites: Sequence[str], data: Path, stages: Any) -> None:

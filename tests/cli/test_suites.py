@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -11,7 +12,6 @@ from typer.testing import CliRunner, Result
 from bioelx.cli.app import app
 from bioelx.errors import BioelxError, FileError
 from bioelx.release import active_release
-from bioelx.settings import shipped
 from bioelx_eval.datasets.xlbel import LANGUAGES
 
 HEADACHE, FEVER = "C0018681", "C0015967"
@@ -27,26 +27,16 @@ ELSEWHERE = f"{FEVER}||fiebre||<tgt>fiebre</tgt>"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for part in ("models", "data"):
-        (home / part).symlink_to(shipped(part).resolve())
-    monkeypatch.setenv("BIOELX_HOME", str(home))
+def home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for limit in ("MARGIN", "MAX_GONE"):  # the regression set is of other concepts
         monkeypatch.setenv(f"BIOELX_GATE_{limit}", "1")
     return home
 
 
 @pytest.fixture
-def benchmarks(tmp_path: Path) -> Path:
+def benchmarks(write_xlbel_in: Callable[..., Path], tmp_path: Path) -> Path:
     """XL-BEL as it is published, but for its length."""
-    folder = tmp_path / "benchmarks" / "xlbel" / "v1.0"
-    folder.mkdir(parents=True)
-    for language in LANGUAGES:
-        rows = "".join(f"{row}\n" for row in ROWS.get(language, [ELSEWHERE]))
-        path = folder / f"{language}_1k_test_query_with_context.txt"
-        path.write_text(rows, encoding="utf-8")
+    write_xlbel_in(tmp_path / "benchmarks", {**{each: [ELSEWHERE] for each in LANGUAGES}, **ROWS})
     return tmp_path / "benchmarks"
 
 

@@ -15,7 +15,6 @@ from bioelx.cli.app import app
 from bioelx.errors import BioelxError, FileError
 from bioelx.kb import KnowledgeBase, normalise
 from bioelx.release import active_release, read_manifest
-from bioelx.settings import shipped
 from bioelx_eval.datasets.xlbel import LANGUAGES
 
 DICTIONARY = [
@@ -51,16 +50,6 @@ C0004096|KOR|P|L5|PF|S5|Y|A5|||1|MDRKOR|PT|1|천식|3|N||
 C0030705|ENG|P|L7|PF|S7|Y|A7||M3|D010361|MSH|MH|D010361|Patients|0|N|256|
 """
 MRSTY = "C0004096|T047|B2|Disease or Syndrome|AT1|256|\n"
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for part in ("models", "data"):
-        (home / part).symlink_to(shipped(part).resolve())
-    monkeypatch.setenv("BIOELX_HOME", str(home))
-    return home
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 
 from bioelx.cli.app import app
 from bioelx.release import active_release, read_manifest
-from bioelx.settings import shipped
 from bioelx_index.endpoint import local_endpoint
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -84,12 +83,7 @@ def xlm_r(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for part in ("models", "data"):
-        (home / part).symlink_to(shipped(part).resolve())
-    monkeypatch.setenv("BIOELX_HOME", str(home))
+def home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BIOELX_GATE_MARGIN", "1")  # a handful of names knows little of the set
     return home
 

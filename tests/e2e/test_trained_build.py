@@ -14,7 +14,6 @@ from bioelx.cli.app import app
 from bioelx.client import Client, document
 from bioelx.release import active_release, read_manifest
 from bioelx.release.manifest import Manifest
-from bioelx.settings import shipped
 from bioelx.v1 import linker_pb2 as pb
 from bioelx_index.endpoint import local_endpoint
 
@@ -42,16 +41,6 @@ held_out = 0
 [gate]
 margin = 1.0  # a handful of names knows nothing of most mentions
 """
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    for part in ("models", "data"):
-        (home / part).symlink_to(shipped(part).resolve())
-    monkeypatch.setenv("BIOELX_HOME", str(home))
-    return home
 
 
 def bioelx(*arguments: object) -> dict[str, str]:

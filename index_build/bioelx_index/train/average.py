@@ -29,7 +29,7 @@ def average(base: Path, trained: Path, share: float, out: Path) -> None:
         FileError: a folder holds no BERT or XLM-R, or the two are not of one shape.
         BioelxError: `out` is there already.
     """
-    first, second = read_parent(base).tensors, dict(read_parent(trained).tensors)
+    first, second = read_parent(base).tensors, read_parent(trained).tensors
     second = {name: tensor for name, tensor in second.items() if not name.startswith(UNUSED)}
     for name, tensor in second.items():
         if name not in first or first[name].shape != tensor.shape:

@@ -379,15 +379,7 @@ def _export(
     base = settings.origin or base
     said = {"name": settings.name, "base": base, "prefix": settings.prefix}
     if settings.export == "onnx":
-        beside = {HELD_OUT_FILE: held_out_file(held_out)}
-        export(
-            out / MODEL,
-            draft,
-            **said,
-            max_tokens=MAX_TOKENS,
-            table_bits=Bits.FOUR,
-            beside=beside,
-        )
+        export(out / MODEL, draft, **said, max_tokens=MAX_TOKENS, table_bits=Bits.FOUR)
     else:
         shutil.copytree(out / MODEL, draft)
         dimension = model.get_embedding_dimension()

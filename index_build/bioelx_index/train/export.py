@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -331,10 +330,9 @@ def export(
     prefix: str,
     max_tokens: int,
     table_bits: Bits,
-    beside: Mapping[str, bytes] = MappingProxyType({}),
 ) -> int:
-    """Write model.onnx, tokenizer.json, what is to stand `beside` them, and encoder.json to `out`;
-    return their size in bytes.
+    """Write model.onnx, tokenizer.json and encoder.json to `out`, and the names that `model` says
+    were held out of its training; return their size in bytes.
 
     Raises FileError naming the file of `model` that is missing or of another kind.
     """
@@ -349,8 +347,9 @@ def export(
     contents = {
         "model.onnx": graph.SerializeToString(deterministic=True),
         "tokenizer.json": tokenizer.to_str().encode(),
-        **beside,
     }
+    if (held_out := model / HELD_OUT_FILE).exists():
+        contents[HELD_OUT_FILE] = held_out.read_bytes()
     out.mkdir(parents=True, exist_ok=True)
     for file, content in contents.items():
         (out / file).write_bytes(content)
@@ -390,11 +389,9 @@ def main(
     """
     if table_bits not in tuple(Bits):
         raise typer.BadParameter("4 or 8", param_hint="--table-bits")
-    held_out = model / HELD_OUT_FILE
     size = export(
         model, out, name=name, base=base, prefix=prefix, max_tokens=max_tokens,
         table_bits=Bits(table_bits),
-        beside={HELD_OUT_FILE: held_out.read_bytes()} if held_out.exists() else {},
     )  # fmt: skip
     typer.echo(f"{out}: {size:,} bytes")
 
