@@ -1,5 +1,5 @@
-"""Real names as people write them: mistyped, in another case or word order, inflected, without
-their diacritics.
+"""Real names as people write them: mistyped, in another case or word order, spaced otherwise,
+inflected, without their diacritics.
 
 What stands for mentions where no corpus does: in measuring an index, fitting confidence and
 training an encoder. Every function is pure but for its random generator, and returns the name as it
@@ -40,6 +40,7 @@ def perturb(name: str, lang: str, rng: np.random.Generator, others: Sequence[Cha
     changes: list[Callable[[], str]] = [
         lambda: typo(name, rng),
         lambda: reorder(name, rng),
+        lambda: respace(name, lang, rng),
         lambda: inflect(name, lang, rng),
         lambda: without_diacritics(name),
         *(partial(change, name, lang) for change in others),
@@ -141,6 +142,32 @@ def reorder(name: str, rng: np.random.Generator) -> str:
         return name
     between = _pick((", ", " "), rng)
     return f"{words[-1]}{between}{' '.join(words[:-1])}"
+
+
+def respace(name: str, lang: str, rng: np.random.Generator) -> str:
+    """The name with a space or hyphen between two words left out or put in the other's place, or
+    (Korean, whose writers differ on it) a space put into a word.
+
+    Between digits nothing is left out: "2 5" is not "25".
+    """
+    between = [
+        at
+        for at in range(1, len(name) - 1)
+        if name[at] in " -" and name[at - 1].isalpha() and name[at + 1].isalpha()
+    ]
+    edits = [(at, at + 1, joint) for at in between for joint in ("", *({" ", "-"} - {name[at]}))]
+    if lang.split("-")[0] == "ko":
+        # Not after one syllable nor before the last: few words are so short.
+        inside = [at for at in range(2, len(name) - 1) if _is_hangul(name[at - 2 : at + 2])]
+        edits += [(at, at, " ") for at in inside]
+    if not edits:
+        return name
+    start, end, joint = _pick(edits, rng)
+    return name[:start] + joint + name[end:]
+
+
+def _is_hangul(letters: str) -> bool:
+    return all(ord(letter) in _HANGUL for letter in letters)
 
 
 # Diacritics

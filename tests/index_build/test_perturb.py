@@ -15,6 +15,7 @@ from bioelx_index.perturb import (
     perturb,
     recase,
     reorder,
+    respace,
     typo,
     without_diacritics,
 )
@@ -49,6 +50,7 @@ def test_no_change_takes_everything_and_chance_repeats_itself(
         lambda rng: typo(name, rng),
         lambda rng: recase(name, rng),
         lambda rng: reorder(name, rng),
+        lambda rng: respace(name, lang, rng),
         lambda rng: inflect(name, lang, rng),
         lambda rng: without_diacritics(name),
         lambda rng: perturb(name, lang, rng),
@@ -70,6 +72,20 @@ def test_a_typing_error_keeps_the_first_letter_the_digits_and_the_signs(
         c for c in name if not c.isalpha()
     )
     assert abs(len(changed) - len(name)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "lang", "expected"),
+    [
+        ("heart failure", "en", {"heartfailure", "heart-failure"}),
+        ("심근경색", "ko", {"심근 경색"}),
+        ("심근경색", "ja", {"심근경색"}),
+        ("2 5", "ko", {"2 5"}),
+        ("천식", "ko", {"천식"}),
+    ],
+)
+def test_spaces_otherwise(name: str, lang: str, expected: set[str]) -> None:
+    assert all_of(lambda rng: respace(name, lang, rng)) == expected
 
 
 @pytest.mark.parametrize("name", ["", " ", "5-2", "α", "\u200b"])

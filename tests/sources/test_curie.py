@@ -18,6 +18,7 @@ from bioelx_index.sources.curie import curie, parse
         ("ORDO:752", "orphanet:752"),
         ("ICD-10:Q66.8", "icd10:Q66.8"),
         ("MIM:264300", "omim:264300"),
+        ("GARD:0006038", "gard:6038"),
         ("http://www.orpha.net/ORDO/Orphanet_124", "orphanet:124"),
         ("http://www.wikidata.org/entity/Q12152", "wikidata:Q12152"),
         ("http://purl.obolibrary.org/obo/MONDO_0019056", "mondo:0019056"),

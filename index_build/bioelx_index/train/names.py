@@ -103,6 +103,32 @@ def read_titles(path: Path, known: Names, items: int, longest: int) -> Names:
     Raises:
         FileError: the file is missing or has no columns item, lang, title.
     """
+    names = _read_bitext(path)
+    texts = names.texts
+    of_known = pc.is_in(_strings(texts), value_set=_strings(known.texts)).to_numpy(False)
+    good = _distinct(names) & _of_length(texts, longest)
+    titles = np.bincount(names.concepts[good])
+    titles[names.concepts[of_known]] = 0
+    widest = np.argsort(-titles, kind="stable")[:items]
+    widest = widest[titles[widest] > 1]
+    return names.take(good & np.isin(names.concepts, widest))
+
+
+def read_words(path: Path, held_out: Names, longest: int) -> Names:
+    """Words and terms with their translations, to be drawn as names are, without the texts that
+    are held out.
+
+    Items stay of which a word is a known name: losses do not tell apart what is called the same.
+
+    Raises:
+        FileError: the file is missing or has no columns item, lang, title.
+    """
+    words = _read_bitext(path)
+    told = pc.is_in(_strings(words.texts), value_set=_strings(held_out.texts)).to_numpy(False)
+    return words.take(_distinct(words) & _of_length(words.texts, longest) & ~told)
+
+
+def _read_bitext(path: Path) -> Names:
     try:
         table = pq.read_table(path, columns=["item", "lang", "title"])
     except (OSError, pa.ArrowInvalid) as error:
@@ -111,14 +137,7 @@ def read_titles(path: Path, known: Names, items: int, longest: int) -> Names:
     texts = np.array([normalise(title) for title in plain.to_pylist()], object)
     languages = _primary(_whole(table["lang"]))
     standings = (languages != "en").astype(np.int8)
-    names = Names(texts, table["item"].to_numpy().astype(np.int64), languages, standings)
-    of_known = pc.is_in(_strings(texts), value_set=_strings(known.texts)).to_numpy(False)
-    good = _distinct(names) & _of_length(texts, longest)
-    titles = np.bincount(names.concepts[good])
-    titles[names.concepts[of_known]] = 0
-    widest = np.argsort(-titles, kind="stable")[:items]
-    widest = widest[titles[widest] > 1]
-    return names.take(good & np.isin(names.concepts, widest))
+    return Names(texts, table["item"].to_numpy().astype(np.int64), languages, standings)
 
 
 def hold_out(names: Names, each: int, rng: np.random.Generator) -> tuple[Names, Names]:

@@ -48,11 +48,15 @@ class Sampler:
     def names_of(self, step: int) -> tuple[list[str], Int64]:
         """The names of a step, some perturbed, and the concept of each, int64 [batch]."""
         rng = np.random.default_rng((self._settings.seed, step))
-        titles, perturbed, others = self._shares(self._settings.batch, rng)
-        rows = self._all.draw(perturbed + others, rng)
-        texts = [self._perturbed(int(row), rng) for row in rows[:perturbed]]
-        rows = np.concatenate([rows, self._titles.draw(titles, rng)])
-        return texts + self.names.texts[rows[perturbed:]].tolist(), self.names.concepts[rows]
+        titles = self._shares(self._settings.batch, rng)[0]
+        names = self._all.draw(self._settings.batch - titles, rng)
+        rows = np.concatenate([names, self._titles.draw(titles, rng)])
+        # Titles have mistakes as often as names: they show how more words and languages inflect.
+        wrong = rng.random(len(rows)) < self._settings.perturbed
+        texts: list[str] = self.names.texts[rows].tolist()
+        for at in np.flatnonzero(wrong):
+            texts[at] = self._perturbed(int(rows[at]), rng)
+        return texts, self.names.concepts[rows]
 
     def pairs_of(self, step: int) -> tuple[list[str], Int64]:
         """The names of a step, partners side by side, and the concept of each, int64 [batch]."""

@@ -87,9 +87,9 @@ class TrainSettings(BaseModel):
         0.1,
         ge=0,
         le=1,
-        description="Share of pairs of a name and its perturbed self: typing errors, inflection, "
-        "word order, diacritics, Latin letters. Concepts with one name always make such pairs, "
-        "unless it is 0.",
+        description="Share of names that are perturbed; of pairs, a name with its perturbed self: "
+        "typing errors, inflection, word order, spaces, diacritics, Latin letters. Concepts with "
+        "one name always make such pairs, unless it is 0.",
     )
     transliterated: bool = Field(
         True,
@@ -109,6 +109,12 @@ class TrainSettings(BaseModel):
         60_000, ge=1, description="Items whose titles are taken: those with most languages."
     )
     titles_share: float = Field(0.3, ge=0, le=1, description="Share of pairs that are titles.")
+    words: FilePath | None = Field(
+        None,
+        description="Parquet of words and their translations, columns item, lang, title, drawn as "
+        "the names are: glossaries, everyday words of the body.",
+        examples=["words.parquet"],
+    )
     teacher: FilePath | None = Field(
         None,
         description="Folder of an encoder, with encoder.json, to whose vectors of the concepts' "
