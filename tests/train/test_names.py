@@ -24,6 +24,7 @@ from bioelx_index.train.names import (
 )
 from bioelx_index.train.sampler import Sampler
 from bioelx_index.train.settings import TrainSettings
+from bioelx_index.train.words import SOURCES, read_glossary
 
 ROWS = [
     # concept, text, language, kind, ambiguous
@@ -168,6 +169,27 @@ def test_words_keep_what_is_known_and_lose_what_is_held_out(tmp_path: Path) -> N
     words = read_words(path, _rows(("kuume", 0)), longest=45)
     assert words.texts.tolist() == ["fever", "cold", "감기"]
     assert words.languages.tolist() == ["en", "en", "ko"]
+
+
+def test_a_glossary_is_taken_out_of_a_table_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "aliases.parquet"
+    rows = [
+        ("T:fever", "tico19", "fi", "kuume"),
+        ("T:fever", "tico19", "zh-Hant", "發燒"),
+        ("T:fever", "tico19", "am", "ትኩሳት"),
+        ("M:1", "mondo", "en", "asthma"),
+        ("W:knee", "wiktionary_words", "de", "Knie"),
+    ]
+    columns = ("entity_id", "source", "lang", "name")
+    pq.write_table(pa.table(dict(zip(columns, zip(*rows, strict=True), strict=True))), path)
+    words = read_glossary(path, SOURCES, ["fi", "zh", "de"])
+    assert words.to_pylist() == [
+        {"item": 0, "lang": "fi", "title": "kuume"},
+        {"item": 0, "lang": "zh-Hant", "title": "發燒"},
+        {"item": 1, "lang": "de", "title": "Knie"},
+    ]
+    with pytest.raises(FileError, match=r"aliases\.parquet: holds nothing of nando"):
+        read_glossary(path, ["nando"], ["ja"])
 
 
 def test_titles_have_mistakes_as_often_as_names() -> None:
