@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bioelx.encoding import open_encoder
-from bioelx.errors import FileError
+from bioelx.errors import BioelxError, FileError
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, map_table
 from bioelx.settings import SHIPPED_ENCODER, shipped
@@ -68,7 +70,7 @@ def benchmarks(
 
 @pytest.fixture(scope="module")
 def questions(tiny_release: Path, benchmarks: Path) -> Questions:
-    return read_questions(tiny_release, benchmarks, COMMON, one_in=2)
+    return read_questions(tiny_release, benchmarks, COMMON, (), one_in=2)
 
 
 # Lines
@@ -86,7 +88,7 @@ def test_the_shipped_lines_are_one_table() -> None:
     assert table.trainings["SapBERT, English names"].languages == ("en",)
     assert table.trainings["SapBERT, all names"].languages == ()
     of_each = [frozenset(training.model_dump().items()) for training in table.trainings.values()]
-    assert len(set(of_each)) == len(of_each) == 9
+    assert len(set(of_each)) == len(of_each) == 12
 
 
 def test_a_folder_that_the_file_does_not_name_is_refused(tmp_path: Path) -> None:
@@ -156,6 +158,23 @@ def test_mentions_are_those_covered_with_what_is_right_and_what_is_taught(
     assert not asked["es/2"].taught
 
 
+def test_words_that_some_training_draws_are_taught(
+    questions: Questions, tiny_release: Path, benchmarks: Path, tmp_path: Path
+) -> None:
+    (asked,) = (mention.text for mention in questions.mentions if mention.id == "es/2")
+    words = tmp_path / "words.parquet"
+    pq.write_table(pa.table({"item": [0, 0], "lang": ["es", "en"], "title": [asked, "x y"]}), words)
+    with_words = COMMON.model_copy(update={"words": words})
+    again = read_questions(tiny_release, benchmarks, COMMON, (COMMON, with_words), one_in=2)
+    assert {mention.id: mention for mention in again.mentions}["es/2"].taught
+
+
+def test_a_table_asks_held_out_names(tiny_release: Path, benchmarks: Path) -> None:
+    none = TrainSettings(held_out=0)
+    with pytest.raises(BioelxError, match="held_out has to be at least 1"):
+        read_questions(tiny_release, benchmarks, none, (none,), one_in=2)
+
+
 def test_no_held_out_name_stands_where_it_is_looked_for(questions: Questions) -> None:
     trial = questions.held_out
     assert len(trial.held_out) > 20
@@ -166,9 +185,9 @@ def test_no_held_out_name_stands_where_it_is_looked_for(questions: Questions) ->
 def test_equal_questions_have_equal_fingerprints(
     questions: Questions, tiny_release: Path, benchmarks: Path
 ) -> None:
-    again = read_questions(tiny_release, benchmarks, COMMON, one_in=2)
+    again = read_questions(tiny_release, benchmarks, COMMON, (), one_in=2)
     assert again.fingerprint == questions.fingerprint
-    other = read_questions(tiny_release, benchmarks, COMMON, one_in=3)
+    other = read_questions(tiny_release, benchmarks, COMMON, (), one_in=3)
     assert other.fingerprint != questions.fingerprint
 
 
@@ -177,7 +196,7 @@ def test_without_a_list_of_covered_rows_nothing_is_asked(
 ) -> None:
     write_xlbel_in(tmp_path, {})
     with pytest.raises(FileError, match="no list of covered rows"):
-        read_questions(tiny_release, tmp_path, COMMON, one_in=2)
+        read_questions(tiny_release, tmp_path, COMMON, (), one_in=2)
 
 
 # Answers

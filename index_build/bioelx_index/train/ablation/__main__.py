@@ -181,7 +181,9 @@ def main(
         work = Work(find_release(release), out, threads, stages)
         out.mkdir(parents=True, exist_ok=True)
         with stages.stage("questions") as stage:
-            questions = read_questions(work.tables, data, table.common, one_in=one_in)
+            questions = read_questions(
+                work.tables, data, table.common, table.trainings.values(), one_in=one_in
+            )
             kb = questions.knowledge_base
             stage.result = (
                 f"{len(questions.mentions):,} mentions, {len(questions.names):,} names of "

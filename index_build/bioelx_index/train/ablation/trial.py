@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bioelx.errors import FileError
+from bioelx.errors import BioelxError, FileError
 from bioelx.kb import KnowledgeBase, normalise
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, NAMES_SCHEMA, map_table, prepare
 from bioelx.search.retriever import pool
@@ -27,6 +27,7 @@ from bioelx.types import Status
 from bioelx_eval.datasets import DATASETS, Example
 from bioelx_index.train.ablation.methods import Method
 from bioelx_index.train.heldout import Trial, nearest_names, read_trial, recalls
+from bioelx_index.train.names import Names, read_titles, read_words
 from bioelx_index.train.settings import TrainSettings
 
 SCHEME = "umls"
@@ -43,7 +44,7 @@ class Mention:
     language: str
     gold: frozenset[int]
     taught: bool
-    """It is among the names that a training on all languages draws from."""
+    """It is among the names, titles or words that some training of the table draws from."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,12 @@ class Questions:
 
 
 def read_questions(
-    tables: Path, benchmarks: Path, settings: TrainSettings, *, one_in: int
+    tables: Path,
+    benchmarks: Path,
+    settings: TrainSettings,
+    trainings: Iterable[TrainSettings],
+    *,
+    one_in: int,
 ) -> Questions:
     """Reads all that lines are asked.
 
@@ -125,17 +131,21 @@ def read_questions(
         tables: folder of concepts.arrow and names.arrow, such as a release.
         benchmarks: folder that holds XL-BEL with its list of covered rows.
         settings: what names are held out under, those that all trainings share.
+        trainings: of the table's lines.
         one_in: of the concepts with a UMLS id that no mention asks for, one in so many is kept.
 
     Raises:
         FileError: a file is missing or not what it should be.
+        BioelxError: the settings hold no names out.
     """
+    if not settings.held_out:
+        raise BioelxError("held_out has to be at least 1: every line is asked held-out names")
     examples = _covered(benchmarks)
     gold = {curie for example in examples for curie in example.gold}
     kb = part_of(tables, gold, one_in)
     rows_of = kb.rows_bearing(gold)
-    _, rest, trial = read_trial(tables, settings)
-    taught = set(rest.texts)
+    names, rest, trial = read_trial(tables, settings)
+    taught = {*rest.texts, *_told_beside(names, trial.held_out, trainings)}
     mentions = [
         Mention(
             example.id,
@@ -147,6 +157,22 @@ def read_questions(
         for example in examples
     ]
     return Questions(kb, tuple(mentions), trial)
+
+
+def _told_beside(
+    names: Names, held_out: Names, trainings: Iterable[TrainSettings]
+) -> Iterator[str]:
+    """The titles and words that trainings draw beside names."""
+    trainings = tuple(trainings)
+    titles = {
+        (each.titles, each.titles_items, each.longest)
+        for each in trainings
+        if each.titles and each.titles_share
+    }
+    for path, items, longest in titles:
+        yield from read_titles(path, names, items, longest).texts
+    for path, longest in {(each.words, each.longest) for each in trainings if each.words}:
+        yield from read_words(path, held_out, longest).texts
 
 
 def part_of(tables: Path, gold: Collection[str], one_in: int) -> KnowledgeBase:
