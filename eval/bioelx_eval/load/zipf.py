@@ -95,8 +95,8 @@ async def measure_zipf(setting: Setting) -> Findings:
         [
             f"{settings.draws:,} draws from {settings.distinct:,} distinct mentions "
             f"({different:,} of them came up) by Zipf's law with s = {settings.exponent:g}, in "
-            f"calls of {settings.mentions}, {settings.in_flight} in flight, to a server whose cache "
-            f"is empty at first; dealt in {settings.rounds} parts, after each of which the "
+            f"calls of {settings.mentions}, {settings.in_flight} in flight, to a server whose "
+            f"cache is empty at first; dealt in {settings.rounds} parts, after each of which the "
             f"{title} links {settings.script_mentions} mentions. The ratio is of all draws by all "
             f"their seconds. {threads_of(settings.threads)} Drawn: {setting.described}.",
             about,
