@@ -290,23 +290,6 @@ async def test_calls_over_the_wire(server, tiny_linker: Linker) -> None:
     assert differing(answers, tiny_linker) == 2
 
 
-async def test_a_server_that_is_killed_leaves_no_call_hanging(start_server) -> None:
-    """Every call that was on its way, and every one after, ends with UNAVAILABLE at once."""
-    with start_server("--batch-mentions", "1") as running:
-        async with connected(running.address) as channel:
-            queries = [Query.bare(f"unheard-of ailment {n}") for n in range(200)]
-            begun = time.monotonic()
-            sends = [sender(channel, request_of(queries), 120)] * 6
-            calls = asyncio.create_task(closed_loop(sends, 3))
-            await asyncio.sleep(0.2)
-            assert not calls.done()
-            running.process.kill()
-            outcomes = await calls
-            assert time.monotonic() - begun < 60
-            assert {outcome.code for outcome in outcomes} == {"UNAVAILABLE"}
-            assert len(outcomes) == 6
-
-
 # The whole
 
 
