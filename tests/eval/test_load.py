@@ -301,7 +301,7 @@ def test_throughput(tiny_release: Path, tmp_path: Path) -> None:
     for rates in content["rates"].values():
         assert len(rates) == 2
         assert all(rate > 0 for rate in rates)
-    assert bar(content, "over gRPC × in process") > 0
+    assert bar(content, "BioELX over gRPC × in process") > 0
     assert bar(content, "calls without a whole answer") == 0
 
 
@@ -311,6 +311,8 @@ def test_zipf_without_the_script(tiny_release: Path, tmp_path: Path) -> None:
     assert content["compared_with"] == "BioELX in process"
     assert 40 < content["came_up"] <= 100
     assert bar(content, "of 200 answers") == 0
+    assert bar(content, "BioELX over gRPC × script") is None  # and so is missed
+    assert content["times"] > 0
     assert bar(content, "calls without a whole answer") == 0
     report = (tmp_path / "zipf.md").read_text(encoding="utf-8")
     assert "it needs --torch-model FOLDER" in report
@@ -323,7 +325,7 @@ def test_script_in_torch(
     model = make_torch_model(tmp_path, 384)
     content = measure(tiny_release, "script", tmp_path, *options, "--torch-model", model)
     assert set(content["rates"]) == {"BioELX over gRPC", "BioELX in process", "script"}
-    assert bar(content, "over gRPC × script") > 0
+    assert bar(content, "BioELX over gRPC × script") > 0
     assert "Without search: BioELX in process is" in (tmp_path / "script.md").read_text()
 
 

@@ -21,7 +21,9 @@ from bioelx_eval.load.setting import SEED, Setting
 from bioelx_eval.load.throughput import (
     DEADLINE,
     IN_PROCESS,
+    NOT_MEASURED,
     SCRIPT,
+    TIMES_SCRIPT,
     Turn,
     asked,
     baseline,
@@ -97,12 +99,13 @@ async def measure_zipf(setting: Setting) -> Findings:
             f"({different:,} of them came up) by Zipf's law with s = {settings.exponent:g}, in "
             f"calls of {settings.mentions}, {settings.in_flight} in flight, to a server whose "
             f"cache is empty at first; dealt in {settings.rounds} parts, after each of which the "
-            f"{title} links {settings.script_mentions} mentions. The ratio is of all draws by all "
-            f"their seconds. {threads_of(settings.threads)} Drawn: {setting.described}.",
+            f"{title} links {settings.script_mentions} mentions. All draws by all their "
+            f"seconds are {number(times)} times the rate of the {title}. "
+            f"{threads_of(settings.threads)} Drawn: {setting.described}.",
             about,
         ],
         [
-            Bar(f"over gRPC × {title}", times, least=LEAST_TIMES_SCRIPT),
+            Bar(TIMES_SCRIPT, times if script else NOT_MEASURED, least=LEAST_TIMES_SCRIPT),
             Bar("calls without a whole answer", sum(turn.failed for turn in stream), most=0),
             Bar(f"of {len(kept)} answers, not those without a cache", wrong, most=0),
             Bar("answers compared", len(kept), least=min(SAMPLE, settings.draws)),
