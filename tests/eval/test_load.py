@@ -339,7 +339,7 @@ def test_curve(tiny_release: Path, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_soak(tiny_release: Path, tmp_path: Path) -> None:
-    options = ("--minutes", 0.2, "--swap-seconds", 2)
+    options = ("--minutes", 0.1, "--swap-seconds", 1.5)
     content = measure(tiny_release, "soak", tmp_path, *options)
     for what in ("good calls that failed", "bad messages", "swaps that failed", "open files left"):
         assert bar(content, what) == 0, content["calls"]

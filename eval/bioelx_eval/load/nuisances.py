@@ -27,6 +27,8 @@ SLOW_SECONDS = 0.5
 """That a slow reader takes for a reply."""
 AHEAD = 64
 """Requests of a slow reader that are sent and not yet read, at most."""
+IN_PLACE = "ERROR IN PLACE"
+"""The call is answered, and says in the document's place what is wrong with that."""
 LINK = "/bioelx.v1.EntityLinker/Link"
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
@@ -66,7 +68,7 @@ def bad_messages(limits: pb.Limits) -> list[Bad]:
     return [
         Bad("oversize message", LINK, bytes(limits.max_message_bytes + 1), exhausted),
         Bad("too many documents", LINK, many.SerializeToString(), invalid),
-        Bad("too long a document", LINK, long_text.SerializeToString(), invalid),
+        Bad("too long a document", LINK, long_text.SerializeToString(), IN_PLACE),
         Bad("not a message", LINK, b"\xff" * 64, invalid),
         Bad("cut short", LINK, many.SerializeToString()[:-1], invalid),
         Bad("not UTF-8", LINK, not_utf8, invalid),
@@ -83,8 +85,8 @@ async def send_bad(
     async with connected(address) as channel:
         for bad in cycle(messages):
             try:
-                await _raw(channel, bad.method)(bad.content, timeout=60)
-                code = OK
+                answer = await _raw(channel, bad.method)(bad.content, timeout=60)
+                code = IN_PLACE if _is_error(pb.LinkReply.FromString(answer)) else OK
             except grpc.aio.AioRpcError as error:
                 code = error.code().name
             ledger.note(bad.kind, code)
@@ -197,6 +199,10 @@ async def paused(stop: asyncio.Event, seconds: float) -> bool:
 def _raw(channel: grpc.aio.Channel, method: str) -> grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]:
     """A method that takes and gives bytes as they are."""
     return channel.unary_unary(method, request_serializer=bytes)
+
+
+def _is_error(reply: pb.LinkReply) -> bool:
+    return bool(reply.documents) and all(each.HasField("error") for each in reply.documents)
 
 
 def _with_id(request: pb.LinkRequest, id: str) -> pb.LinkRequest:

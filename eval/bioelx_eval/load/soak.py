@@ -67,7 +67,7 @@ LOAD = 0.7
 WARM_UP = 0.1
 """Share of the soak's time that comes before it, in a phase of its own."""
 MOST_GROWTH = 1.05
-MOST_SECONDS_TO_STOP = 5.0
+MOST_SECONDS_TO_STOP = 10.0
 """A call that is left behind would hold the stop up for all its grace, 20 seconds."""
 SLOW_READERS = 2
 MENTIONS = 16_384
