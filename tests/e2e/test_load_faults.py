@@ -22,7 +22,7 @@ MANY = request_of([Query.bare(f"unheard-of ailment {n}") for n in range(200)])
 
 async def test_a_server_that_is_killed_leaves_no_call_hanging(start_server) -> None:
     """Every call that was on its way, and every one after, ends with UNAVAILABLE at once."""
-    with start_server("--batch-mentions", "1") as running:
+    with start_server() as running:
         async with connected(running.address) as channel:
             calls = asyncio.create_task(closed_loop([sender(channel, MANY, 120)] * 6, 3))
             stream = EntityLinkerStub(channel).LinkStream()

@@ -23,6 +23,8 @@ from bioelx_eval.load.calls import OK, connected, is_complete
 
 EVERY = 0.5
 """Seconds between two calls of one nuisance."""
+VANISHING = 3.2
+"""Calls a second that `vanish` begins: eight in five of its turns."""
 SLOW_SECONDS = 0.5
 """That a slow reader takes for a reply."""
 AHEAD = 64
