@@ -14,6 +14,7 @@ from itertools import cycle
 import grpc
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bioelx.cli.page import COLOURS
 from bioelx.v1 import linker_pb2 as pb
@@ -214,6 +215,9 @@ def draw(points: Sequence[Point]) -> Figure:
         waited = [getattr(point, name) for point in points]
         above.plot(loads, waited, "o-", color=colour, label=name)
     above.set(ylabel="ms that answered callers waited", yscale="log")
+    above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    above.yaxis.set_minor_formatter(NullFormatter())
     above.legend()
     below.plot(loads, [p.offered for p in points], "--", color=COLOURS[5], label="offered")
     below.plot(loads, [p.answered for p in points], "o-", color=COLOURS[2], label="answered")
