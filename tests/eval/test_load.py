@@ -343,7 +343,7 @@ def test_soak(tiny_release: Path, tmp_path: Path) -> None:
     content = measure(tiny_release, "soak", tmp_path, *options)
     for what in ("good calls that failed", "bad messages", "swaps that failed", "open files left"):
         assert bar(content, what) == 0, content["calls"]
-    assert bar(content, "swaps") >= 1
+    assert content["swaps"]
     assert {"link", "search", "concept", "stream", "oversize message"} <= set(content["calls"])
     assert any(kind.startswith("vanished") for kind in content["calls"])
     assert content["samples"]
