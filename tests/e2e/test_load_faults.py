@@ -17,7 +17,7 @@ from bioelx_eval.load.calls import OK, closed_loop, connected, open_loop, sender
 from bioelx_eval.load.draws import arrivals, request_of
 
 UNAVAILABLE = "UNAVAILABLE"
-MANY = request_of([Query.bare(f"unheard-of ailment {n}") for n in range(200)])
+MANY = request_of([Query.bare(f"unheard-of ailment {n}") for n in range(100)])
 
 
 async def test_a_server_that_is_killed_leaves_no_call_hanging(start_server) -> None:
@@ -27,7 +27,7 @@ async def test_a_server_that_is_killed_leaves_no_call_hanging(start_server) -> N
             calls = asyncio.create_task(closed_loop([sender(channel, MANY, 120)] * 6, 3))
             stream = EntityLinkerStub(channel).LinkStream()
             await stream.write(pb.LinkRequest(id="only", documents=MANY.documents))
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             assert not calls.done()
             running.process.kill()
             killed = time.monotonic()
