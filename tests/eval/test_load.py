@@ -211,6 +211,7 @@ def test_a_point_of_the_curve_by_hand() -> None:
     point = summarise([Pass(0.5, 1.0, 3.0, outcomes)] * 2)
     assert (point.load, point.offered, point.answered) == (0.5, 2.5, 1.5)
     assert (point.refused, point.failed) == (0.2, 0.2)
+    assert point.answers == 6
     assert point.p50 == pytest.approx(900)
     assert point.p99 == pytest.approx(1000)
     assert point.lag == pytest.approx(500, rel=0.1)
@@ -226,8 +227,8 @@ def test_a_point_of_the_curve_by_hand() -> None:
     ],
 )
 def test_bars_of_the_curve(answered: float, p99: float, failed: float, met: list[bool]) -> None:
-    points = [Point(load, 1, 100, 0, 0, 1, 1, 100, 0) for load in LOADS[:-1]]
-    points.append(Point(LOADS[-1], 1, answered, 0, failed, 1, 1, p99, 0))
+    points = [Point(load, 1, 100, 0, 0, 1, 1, 100, 0, 500) for load in LOADS[:-1]]
+    points.append(Point(LOADS[-1], 1, answered, 0, failed, 1, 1, p99, 0, 500))
     assert [each.met for each in bars_of(points)] == met
 
 

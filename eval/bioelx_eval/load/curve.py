@@ -67,6 +67,8 @@ class Point:
     """Milliseconds that answered callers waited, from when their call was due."""
     lag: float
     """Milliseconds by which the generator sent late, the 99th percentile."""
+    answers: int
+    """That the percentiles are of; of fewer than some hundreds, a p99 is mostly chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ def summarise(passes: Sequence[Pass]) -> Point:
         p95=p95,
         p99=p99,
         lag=float(np.percentile(lags or [np.nan], 99)),
+        answers=sum(outcome.code == OK for outcome in came),
     )
 
 
@@ -178,12 +181,13 @@ def _findings(setting: Setting, carried: float, points: Sequence[Point]) -> Find
     normal = next(point.p99 for point in points if point.load == NORMAL)
     head = (
         "load", "offered, calls/s", "answered, calls/s", "refused, %", "failed, %",
-        "p50, ms", "p95, ms", "p99, ms", f"p99, × at {NORMAL:g}", "sent late, p99 ms",
+        "answers", "p50, ms", "p95, ms", "p99, ms", f"p99, × at {NORMAL:g}", "sent late, p99 ms",
     )  # fmt: skip
     rows = [
         [
             f"{p.load:g}",
             *map(number, (p.offered, p.answered, 100 * p.refused, 100 * p.failed)),
+            f"{p.answers:,}",
             *map(number, (p.p50, p.p95, p.p99, p.p99 / normal, p.lag)),
         ]
         for p in points
