@@ -7,6 +7,7 @@ import typer
 from bioelx_eval.cli.compare import compare
 from bioelx_eval.cli.expect import expect
 from bioelx_eval.cli.list import list_datasets
+from bioelx_eval.cli.load import load
 from bioelx_eval.cli.reproduce import reproduce
 from bioelx_eval.cli.run import run
 from bioelx_eval.cli.speed import speed
@@ -25,6 +26,7 @@ app.command()(reproduce)
 app.command()(expect)
 app.command()(speed)
 app.command()(swaps)
+app.command()(load)
 app.command("list")(list_datasets)
 
 __all__ = ["app"]

@@ -98,46 +98,62 @@ def started(
                 title = f"BioELX over gRPC{ranked}"
                 start(title, server(title, release, judge, threads=threads, ranker=ranker))
 
-        names = folder / "names.json"
-        names.write_text(json.dumps(kb.texts.to_pylist()), encoding="utf-8")
-        if reason := _why_no_script(entrants):
-            lineup.left_out.append(f"the script that a user would write ({reason})")
-        else:
-            assert entrants.torch_model
-            vectors, lineup.vectors = _vectors(entrants, release, names, folder)
-            script = naive_script(
-                judge,
-                model=entrants.torch_model,
-                names=names,
-                vectors=vectors,
-                prefix=read_card(release / "encoder").prefix,
-                threads=threads,
-            )
-            start("the script that a user would write", script)
+        names = write_names(kb, folder)
+        if start(
+            "the script that a user would write", user_script(entrants, release, names, judge)
+        ):
+            lineup.vectors = OWN_VECTORS if entrants.cache else RELEASE_VECTORS
             lineup.baselines.append(lineup.systems[-1].title)
         start("scispaCy's way", trigram_script(judge, names=names, threads=threads))
         lineup.baselines.append(lineup.systems[-1].title)
         yield lineup
 
 
-def _why_no_script(entrants: Entrants) -> str:
+@contextmanager
+def user_script(entrants: Entrants, release: Path, names: Path, judge: Judge) -> Iterator[System]:
+    """The script that a user would write, in torch.
+
+    Args:
+        names: file of the distinct names, as `write_names` leaves it, in a folder for the
+            script's vectors.
+
+    Raises:
+        InstallationError: it cannot run here; with what it lacks.
+        BioelxError: it does not start, though all it needs is there.
+    """
     if entrants.torch_model is None:
-        return "it needs --torch-model FOLDER, the encoder's fp32 parent"
+        raise InstallationError("it needs --torch-model FOLDER, the encoder's fp32 parent")
     if not (find_spec("torch") and find_spec("sentence_transformers")):
-        return "it needs torch and sentence-transformers: pip install 'bioelx[torch]'"
-    return ""
+        raise InstallationError(
+            "it needs torch and sentence-transformers: pip install 'bioelx[torch]'"
+        )
+    with naive_script(
+        judge,
+        model=entrants.torch_model,
+        names=names,
+        vectors=_vectors(entrants.torch_model, entrants.cache, release, names),
+        prefix=read_card(release / "encoder").prefix,
+        threads=entrants.threads,
+    ) as script:
+        yield script
 
 
-def _vectors(entrants: Entrants, release: Path, names: Path, folder: Path) -> tuple[Path, str]:
+def write_names(kb: KnowledgeBase, folder: Path) -> Path:
+    """Writes the distinct names for the scripts to read; returns the file."""
+    names = folder / "names.json"
+    names.write_text(json.dumps(kb.texts.to_pylist()), encoding="utf-8")
+    return names
+
+
+def _vectors(torch_model: Path, cache: Path | None, release: Path, names: Path) -> Path:
     """The file of the script's vectors, which it makes itself if it is to have its own."""
-    assert entrants.torch_model
-    if entrants.cache is None:
-        path = folder / "vectors.npy"
+    if cache is None:
+        path = names.parent / "vectors.npy"
         np.save(path, NameIndex.open(release, read_manifest(release).index.factory).vectors())
-        return path, RELEASE_VECTORS
-    entrants.cache.mkdir(parents=True, exist_ok=True)
+        return path
+    cache.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(names.read_bytes())
-    for name, stamp in stamp_files(entrants.torch_model).items():
+    for name, stamp in stamp_files(torch_model).items():
         digest.update(f"{name} {stamp.sha256}".encode())
     digest.update(read_card(release / "encoder").prefix.encode())
-    return entrants.cache / f"naive-{digest.hexdigest()[:16]}.npy", OWN_VECTORS
+    return cache / f"naive-{digest.hexdigest()[:16]}.npy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -43,6 +44,29 @@ def from_dataset(
         raise BioelxError(f"the release holds no concept of {dataset.title}")
     rng.shuffle(mentions)
     return mentions[:count]
+
+
+def distinct_mentions(
+    kb: KnowledgeBase, count: int, rng: Random, first: Iterable[Mention] = ()
+) -> list[Mention]:
+    """`count` mentions that differ after normalisation, so that none is another's in a cache.
+
+    Args:
+        first: taken as far as they go; the others are names with a typing error.
+
+    Raises:
+        BioelxError: the knowledge base has too few names for so many.
+    """
+    found = {normalise(mention.query.mention): mention for mention in first}
+    while len(found) < count:
+        before = len(found)
+        for mention in with_typing_errors(kb, count, rng):
+            found.setdefault(normalise(mention.query.mention), mention)
+        if len(found) == before:
+            raise BioelxError(
+                f"the release has names for {len(found):,} different mentions, not for {count:,}"
+            )
+    return list(found.values())[:count]
 
 
 def with_typing_errors(kb: KnowledgeBase, count: int, rng: Random) -> list[Mention]:

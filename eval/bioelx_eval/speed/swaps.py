@@ -137,38 +137,55 @@ def measure_swaps(
     Raises:
         BioelxError: the release is not as it should be, or a swap does not come about.
     """
-    release = find_release(settings.release)
+    options = ["--keep-loaded", str(settings.keep_loaded)]
+    with (
+        twins_of(settings.release, say) as (root, (one, other)),
+        serving_twins(root, options, say, threads=settings.threads) as (address, pid),
+    ):
+        kb = KnowledgeBase.open(one)
+        mentions = with_typing_errors(kb, MENTIONS, Random(SEED))  # noqa: S311  (a sample)
+        load = Load(address, mentions, xrefs_of(kb), {one.name: "", other.name: PREFIX})
+        with load.running(settings.clients, settings.pause), Client(address) as client:
+            time.sleep(settings.calm)
+            before, began = settled_memory(pid, settings.settle), time.perf_counter()
+            swaps = []
+            for number in range(settings.swaps):
+                target = other if number % 2 == 0 else one
+                started = time.perf_counter()
+                way = swap_to(target.name, number, client, root)
+                seconds = time.perf_counter() - started
+                swaps.append(Swap(way, started, seconds, settled_memory(pid, settings.settle)))
+                advance(number + 1)
+        return Swaps(tuple(load.calls), tuple(swaps), before, began)
+
+
+@contextmanager
+def twins_of(release: str, say: Callable[[str], None]) -> Iterator[tuple[Path, tuple[Path, Path]]]:
+    """A folder of two releases while it is needed: a copy of one, active, and its twin.
+
+    Raises:
+        BioelxError: the release is not as it should be.
+    """
+    source = find_release(release)
     with tempfile.TemporaryDirectory(prefix="bioelx-swaps-") as scratch:
         root = Path(scratch) / "releases"
         say("copying the release")
-        one = twin_of(release, root, "")
+        one = twin_of(source, root, "")
         say("making its twin")
-        other = twin_of(release, root, PREFIX)
+        other = twin_of(source, root, PREFIX)
         activate(one.name, root)
-        kb = KnowledgeBase.open(one)
-        mentions = with_typing_errors(kb, MENTIONS, Random(SEED))  # noqa: S311  (a sample)
-        say("starting the server")
-        options = ["--admin", "--keep-loaded", str(settings.keep_loaded)]
-        home = {"BIOELX_HOME": scratch}
-        serving = running_server(options, threads=settings.threads, environment=home)
-        with serving as (address, pid):
-            load = Load(address, mentions, _xrefs(kb), {one.name: "", other.name: PREFIX})
-            with load.running(settings.clients, settings.pause), Client(address) as client:
-                time.sleep(settings.calm)
-                before, began = settled_memory(pid, settings.settle), time.perf_counter()
-                swaps = []
-                for number in range(settings.swaps):
-                    way = _WAYS[number % len(_WAYS)]
-                    target = other if number % 2 == 0 else one
-                    started = time.perf_counter()
-                    way(client, root, target.name)
-                    _wait_for(client, target.name)
-                    seconds = time.perf_counter() - started
-                    swaps.append(
-                        Swap(_name(way), started, seconds, settled_memory(pid, settings.settle))
-                    )
-                    advance(number + 1)
-            return Swaps(tuple(load.calls), tuple(swaps), before, began)
+        yield root, (one, other)
+
+
+@contextmanager
+def serving_twins(
+    root: Path, options: Sequence[str], say: Callable[[str], None], *, threads: int
+) -> Iterator[tuple[str, int]]:
+    """A server that may be told to switch between a folder's releases, see `running_server`."""
+    say("starting the server")
+    home = {"BIOELX_HOME": str(root.parent)}
+    with running_server(["--admin", *options], threads=threads, environment=home) as serving:
+        yield serving
 
 
 # Swaps
@@ -189,16 +206,26 @@ def _by_rollback(client: Client, root: Path, release: str) -> None:
 _WAYS = (_by_call, _by_pointer, _by_rollback)
 
 
-def _name(way: Callable[[Client, Path, str], None]) -> str:
-    return way.__name__.removeprefix("_by_")
+def swap_to(release: str, number: int, client: Client, root: Path) -> str:
+    """Switches a server to another release; returns when it answers from that.
 
+    Args:
+        number: of the swap; the ways to do it take turns.
 
-def _wait_for(client: Client, release: str) -> None:
+    Returns:
+        the way.
+
+    Raises:
+        BioelxError: the server does not switch.
+    """
+    way = _WAYS[number % len(_WAYS)]
+    way(client, root, release)
     deadline = time.monotonic() + GIVE_UP_SECONDS
     while (info := client.info()).release != release:
         if time.monotonic() > deadline:
             raise BioelxError(f"the server does not switch: {info.refused_release.reason}")
         time.sleep(0.02)
+    return way.__name__.removeprefix("_by_")
 
 
 # Calls
@@ -248,7 +275,7 @@ class Load:
                     return
 
     def _link(self, client: Client, rng: Random) -> tuple[str, list[str]]:
-        return _said(client.link(self._documents(rng)))
+        return said_by(client.link(self._documents(rng)))
 
     def _search(self, client: Client, rng: Random) -> tuple[str, list[str]]:
         reply = client.search(rng.choice(self._mentions).query.mention)
@@ -281,7 +308,7 @@ class Load:
             def next_reply(client: Client, rng: Random) -> tuple[str, list[str]] | None:
                 reply = next(replies, None)
                 answered.release()
-                return _said(reply) if reply else None
+                return said_by(reply) if reply else None
 
             while self._record("stream", next_reply, client, rng, lambda: sent[-1]):
                 pass
@@ -328,14 +355,14 @@ def are_all_of(concepts: Sequence[str], release: str, prefixes: Mapping[str, str
     )
 
 
-def _said(reply: pb.LinkReply) -> tuple[str, list[str]]:
+def said_by(reply: pb.LinkReply) -> tuple[str, list[str]]:
     if reply.HasField("error"):
         raise BioelxError(reply.error.message)
     links = [link for answered in reply.documents for link in answered.links]
     return reply.release, [each.concept_id for link in links for each in link.candidates]
 
 
-def _xrefs(kb: KnowledgeBase) -> list[str]:
+def xrefs_of(kb: KnowledgeBase) -> list[str]:
     """Xrefs of some concepts, or where there are none, an error."""
     rows = np.linspace(0, kb.concept_count - 1, min(MENTIONS, kb.concept_count)).astype(int)
     found = [xref for concept in kb.concepts(rows.tolist()) for xref in concept.xrefs[:1]]

@@ -137,7 +137,7 @@ class Server:
 @contextmanager
 def linker_inside(
     title: str, release: Path, judge: Judge, *, threads: int, ranker: str = ""
-) -> Iterator[System]:
+) -> Iterator[Script]:
     """The release's linker without a server.
 
     Raises:
