@@ -10,6 +10,9 @@
         reply = client.link([document("Bekannter Herzinfarkt 2019.", (10, 21), language="de")])
         print(reply.documents[0].links[0].candidates[0].label)
 
+    secret = Credentials(ca="hospital-ca.pem", token_file="token")
+    Client("linker.hospital.example:50051", credentials=secret)
+
 Requests and replies are the messages of `bioelx.v1.linker_pb2`. Failures are raised as
 InvalidRequestError (which names the field), NotFoundError, OverloadedError, or ServiceError.
 """
@@ -26,6 +29,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from bioelx.credentials import Credentials
 from bioelx.errors import BioelxError, InvalidRequestError
 from bioelx.service.status import error_of
 from bioelx.v1 import linker_pb2 as pb
@@ -106,11 +110,27 @@ class Client:
     Args:
         address: host:port.
         timeout: seconds that a call may take (streams excepted).
+        credentials: how it encrypts and shows who it is; None: it does neither.
+
+    Raises:
+        BioelxError: they do not fit together, or a token would travel unencrypted.
+        FileError: a file of theirs cannot be read.
     """
 
-    def __init__(self, address: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(address, _CHANNEL)
+        self._metadata = credentials.metadata(address) if credentials else ()
+        self._channel = (
+            credentials.channel(address, _CHANNEL)
+            if credentials
+            else grpc.insecure_channel(address, _CHANNEL)
+        )
         self._stub = EntityLinkerStub(self._channel)
         self._admin = ReleaseAdminStub(self._channel)
 
@@ -128,7 +148,7 @@ class Client:
     def link_stream(self, requests: Iterable[pb.LinkRequest]) -> Iterator[pb.LinkReply]:
         """Links requests (see `link_request`), each with an id, and yields replies when ready."""
         try:
-            yield from self._stub.LinkStream(iter(requests))
+            yield from self._stub.LinkStream(iter(requests), metadata=self._metadata)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 
@@ -193,7 +213,7 @@ class Client:
         self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q, timeout: float | None = None
     ) -> R:
         try:
-            return method(request, timeout=timeout or self._timeout)
+            return method(request, timeout=timeout or self._timeout, metadata=self._metadata)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 
@@ -201,9 +221,20 @@ class Client:
 class AsyncClient:
     """The same as `Client` for asyncio; to be made in a running event loop."""
 
-    def __init__(self, address: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._timeout = timeout
-        self._channel = grpc.aio.insecure_channel(address, _CHANNEL)
+        self._metadata = credentials.metadata(address) if credentials else ()
+        self._channel = (
+            credentials.aio_channel(address, _CHANNEL)
+            if credentials
+            else grpc.aio.insecure_channel(address, _CHANNEL)
+        )
         self._stub = EntityLinkerStub(self._channel)
         self._admin = ReleaseAdminStub(self._channel)
 
@@ -225,7 +256,7 @@ class AsyncClient:
     ) -> AsyncIterator[pb.LinkReply]:
         """See `Client.link_stream`."""
         try:
-            async for reply in self._stub.LinkStream(requests):
+            async for reply in self._stub.LinkStream(requests, metadata=self._metadata):
                 yield reply
         except grpc.RpcError as failed:
             raise error_of(failed) from None
@@ -296,7 +327,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> R:
         try:
-            return await method(request, timeout=timeout or self._timeout)
+            return await method(request, timeout=timeout or self._timeout, metadata=self._metadata)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 

@@ -45,10 +45,10 @@ class InstallationError(BioelxError):
 
 
 class OverloadedError(BioelxError):
-    """More is waiting than the server takes on; `retry_after` says for how many seconds."""
+    """More is asked than the server takes on; `retry_after` says for how many seconds."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(f"the server is overloaded; try again in {retry_after:.1f} s")
+    def __init__(self, retry_after: float, problem: str = "the server is overloaded") -> None:
+        super().__init__(f"{problem}; try again in {retry_after:.1f} s")
         self.retry_after = retry_after
 
 

@@ -96,8 +96,31 @@ class ServerSettings(BaseSettings):
         description="release id or folder, for good; empty: the active one, and whichever becomes "
         "active later",
     )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file: the server's certificate chain; read again when it changes"
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file: the key of that certificate", validate_default=True
+    )
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file: authorities, one of which must have signed a client's "
+        "certificate (mutual TLS)",
+    )
+    tokens: Path | None = Field(
+        None,
+        description="file of callers (bioelx token), who must show a token or certificate; "
+        "read again when it changes",
+    )
+    insecure_without_tls_and_authentication: bool = Field(
+        False,
+        description="listen beyond this machine although TLS, authentication or both are missing",
+        validate_default=True,
+    )
     admin: bool = Field(
-        False, description="let callers switch releases (ReleaseAdmin); on a loopback address only"
+        False,
+        description="without authentication, let everybody on this machine switch releases "
+        "(ReleaseAdmin); with it, callers of the role admin may",
     )
     keep_loaded: int = Field(
         0, ge=0, description="previous releases held in memory, for requests pinned to them"
@@ -112,13 +135,52 @@ class ServerSettings(BaseSettings):
     grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")
     limits: Limits = Field(default_factory=Limits)
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers must show who they are."""
+        return self.tokens is not None or self.tls_client_ca is not None
+
+    @property
+    def offers_admin(self) -> bool:
+        """Whether there is a ReleaseAdmin to call."""
+        return not self.release and (self.admin or self.authenticates)
+
+    @field_validator("tls_key")
+    @classmethod
+    def _is_of_a_pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if bool(value) != bool(info.data.get("tls_certificate")):
+            raise ValueError("--tls-certificate and --tls-key need each other")
+        return value
+
+    @field_validator("tls_client_ca")
+    @classmethod
+    def _has_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value and not info.data.get("tls_certificate"):
+            raise ValueError("needs --tls-certificate and --tls-key")
+        return value
+
+    @field_validator("insecure_without_tls_and_authentication")
+    @classmethod
+    def _is_said(cls, value: bool, info: ValidationInfo) -> bool:
+        given = info.data
+        host = given.get("host", "")
+        known = given.get("tokens") or given.get("tls_client_ca")
+        if value or is_loopback(host) or (given.get("tls_certificate") and known):
+            return value
+        raise ValueError(
+            f"{host} can be reached from other machines, which takes --tls-certificate and "
+            "--tls-key, and --tokens or --tls-client-ca. Only this option does without: patients' "
+            "words then travel unencrypted, or anybody may call"
+        )
+
     @field_validator("admin")
     @classmethod
     def _is_safe(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and not is_loopback(info.data.get("host", "")):
+        known = info.data.get("tokens") or info.data.get("tls_client_ca")
+        if value and not known and not is_loopback(info.data.get("host", "")):
             raise ValueError(
-                "whoever reaches the server could switch its release: only with a loopback --host, "
-                "such as 127.0.0.1"
+                "whoever reaches the server could switch its release: only with --tokens, or with "
+                "a loopback --host, such as 127.0.0.1"
             )
         if value and info.data.get("release"):
             raise ValueError("a server of one --release does not switch: leave one of them out")

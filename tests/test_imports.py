@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": GROUND | {"kb", "linker", "release"},
     # The server knows the linker, never an index or a model.
     "service": GROUND | {"kb", "linker", "release", "v1"},
-    "client": GROUND | {"v1", "service"},
+    "credentials": GROUND,
+    "client": GROUND | {"v1", "service", "credentials"},
 }
 """What each part of bioelx may import of bioelx, at module level or inside functions."""
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "update": ("bioelx.cli.build:update", "Build the next release from what has changed."),
     "cache": ("bioelx.cli.cache:app", "Look at what builds keep, and remove what is not needed."),
     "release": ("bioelx.cli.release:app", "List, activate, verify and roll back releases."),
+    "token": ("bioelx.cli.token:app", "Say who may call a server: make and revoke tokens."),
     "eval": ("bioelx_eval.cli:app", "Evaluate a release."),
 }
 

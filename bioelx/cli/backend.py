@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Unpack
 
 from bioelx.client import Client, Options, link_request, search_request
+from bioelx.credentials import Credentials
 from bioelx.linker import Linker
 from bioelx.service.replies import concept_reply, info_reply, link_reply, search_reply
 from bioelx.service.requests import plan_link, plan_search
@@ -42,6 +43,10 @@ class LocalClient:
         return info_reply(self._linker, self._limits)
 
 
-def open_backend(server: str, release: str) -> Client | LocalClient:
+def open_backend(
+    server: str, release: str, credentials: Credentials | None = None
+) -> Client | LocalClient:
     """A client of `server`, or without one a linker of `release` (empty: the active one)."""
-    return Client(server) if server else LocalClient(Linker.open(release))
+    if server:
+        return Client(server, credentials=credentials)
+    return LocalClient(Linker.open(release))

@@ -16,6 +16,7 @@ from bioelx.cli import options, output
 from bioelx.cli.backend import LocalClient, open_backend
 from bioelx.cli.documents import Entry, InputFormat, Problems, open_lines, read_documents
 from bioelx.client import Client, Options
+from bioelx.credentials import Credentials
 from bioelx.errors import OverloadedError
 from bioelx.types import Rerank
 from bioelx.v1 import linker_pb2 as pb
@@ -33,6 +34,7 @@ STDIN = Path("-")
 T = TypeVar("T")
 
 
+@options.with_credentials
 def link(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="- is standard input.")] = STDIN,
     form: Annotated[
@@ -54,6 +56,8 @@ def link(
     explain: options.Explain = False,
     out: options.Format = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Link mentions to concepts, line by line, in this process or on a server.
 
@@ -76,7 +80,7 @@ def link(
     or linked is told on standard error, the others go on, and the exit status is 1.
     """
     problems = Problems("standard input" if path == STDIN else str(path), strict=strict)
-    backend = open_backend(server, release)
+    backend = open_backend(server, release, credentials)
     wanted = options.link_options(
         server,
         release,

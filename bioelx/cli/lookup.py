@@ -8,10 +8,12 @@ import typer
 
 from bioelx.cli import options, output
 from bioelx.cli.backend import open_backend
+from bioelx.credentials import Credentials
 from bioelx.types import Rerank
 from bioelx.v1 import linker_pb2 as pb
 
 
+@options.with_credentials
 def search(
     name: Annotated[
         str, typer.Argument(help="Any name, in any language.", callback=options.unicode)
@@ -25,6 +27,8 @@ def search(
     label_languages: options.LabelLanguages = None,
     explain: options.Explain = False,
     form: options.Format = None,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Find the concepts whose names resemble NAME most.
 
@@ -43,7 +47,7 @@ def search(
         explain=explain or None,
         rerank=Rerank.NEVER,
     )
-    reply = open_backend(server, release).search(name, language=language, **wanted)
+    reply = open_backend(server, release, credentials).search(name, language=language, **wanted)
     if output.chosen(form) is options.Output.JSON:
         for candidate in reply.candidates:
             output.print_json(output.candidate_dict(candidate))
@@ -54,6 +58,7 @@ def search(
         output.print_shares([candidate])
 
 
+@options.with_credentials
 def concept(
     concept_id: Annotated[
         str,
@@ -64,6 +69,8 @@ def concept(
     server: options.Server = "",
     release: options.Release = "",
     form: options.Format = None,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Show one concept with its names.
 
@@ -72,7 +79,7 @@ def concept(
         bioelx concept wikidata:Q12152
         bioelx concept umls:C0027051 --output json
     """
-    reply = open_backend(server, release).concept(concept_id)
+    reply = open_backend(server, release, credentials).concept(concept_id)
     if output.chosen(form) is options.Output.JSON:
         output.print_message(reply)
         return
@@ -94,8 +101,13 @@ def concept(
         output.print_row(("", name.language, name.kind, name.text, name.source), columns)
 
 
+@options.with_credentials
 def info(
-    server: options.Server = "", release: options.Release = "", form: options.Format = None
+    server: options.Server = "",
+    release: options.Release = "",
+    form: options.Format = None,
+    *,
+    credentials: Credentials,
 ) -> None:
     """Show what a server, or a release, is: models, counts, sources, limits.
 
@@ -104,7 +116,7 @@ def info(
         bioelx info
         bioelx info --server localhost:50051 --output json
     """
-    reply = open_backend(server, release).info()
+    reply = open_backend(server, release, credentials).info()
     if output.chosen(form) is options.Output.JSON:
         output.print_message(reply)
         return

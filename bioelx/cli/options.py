@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, cast
+from pathlib import Path
+from typing import Annotated, Any, cast
 
 import typer
 
 from bioelx.client import Options
+from bioelx.credentials import Credentials
+from bioelx.settings import read_settings
 
 
 class Output(StrEnum):
@@ -43,6 +49,47 @@ Explain = Annotated[bool, typer.Option("--explain", help="Say what each confiden
 Format = Annotated[
     Output | None, typer.Option("--output", help="Default: a table on a terminal, else JSON.")
 ]
+
+
+_CREDENTIALS = {
+    "ca": "--ca",
+    "client_certificate": "--client-certificate",
+    "client_key": "--client-key",
+    "token_file": "--token-file",
+}
+"""Files only: a token on a command line is seen by all who may list processes."""
+
+
+def with_credentials(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command, in place of its parameter `credentials`, the options they are made from."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        files = {name: file for name in _CREDENTIALS if (file := given.pop(name)) is not None}
+        # The option wins, as everywhere, over a token in the environment.
+        environment = {"token": None} if "token_file" in files else {}
+        command(**given, credentials=read_settings(Credentials, **files, **environment))
+
+    signature = inspect.signature(command, eval_str=True)
+    kept = [each for name, each in signature.parameters.items() if name != "credentials"]
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                Path | None,
+                typer.Option(
+                    option,
+                    help=f"For --server: {Credentials.model_fields[name].description}. "
+                    f"Environment: BIOELX_{name.upper()}.",
+                ),
+            ],
+        )
+        for name, option in _CREDENTIALS.items()
+    ]
+    run.__signature__ = signature.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
+    return run
 
 
 def link_options(server: str, release: str, **given: object) -> Options:

@@ -23,18 +23,25 @@ def serve(**given: Any) -> None:
     server loads it beside the one that answers, tries it, and switches without dropping a call; one
     that fails is refused, which bioelx info tells.
 
+    Beyond this machine it listens only with TLS, and only for callers who show a token (bioelx
+    token --help) or a client certificate: docs/serving.md.
+
     \b
     Examples:
         bioelx serve
         bioelx serve --port 0 --threads 2
         bioelx serve --admin --keep-loaded 1
+        bioelx serve --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key \\
+            --tokens tokens.json
         BIOELX_PORT=9000 bioelx serve --release 20261123T074500Z-1a2b3c4d
     """
     from bioelx.service.logs import set_up_logs
+    from bioelx.service.privacy import keep_words_in
     from bioelx.service.server import serve as run
 
     settings = _settings(given)
     set_up_logs()
+    keep_words_in()
     asyncio.run(run(settings, _announce))
 
 

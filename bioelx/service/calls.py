@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from bioelx.errors import BioelxError, InvalidRequestError, ServiceError
+from bioelx.service.caller import current_caller
 from bioelx.service.logs import frames_of, log, start_call
 from bioelx.service.status import status_of
 
@@ -66,6 +67,8 @@ def _guarded(method: str, behaviour: Behaviour) -> Behaviour:
             code = status.code
         finally:
             milliseconds = round((perf_counter() - started) * 1000, 3)
+            if caller := current_caller():
+                counts["caller"] = caller.name
             log("call", call=call_id, method=method, code=code.name, ms=milliseconds, **counts)
         return await context.abort(code, status.details, status.trailing_metadata)
 

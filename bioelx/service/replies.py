@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from bioelx.errors import InvalidRequestError, NotFoundError
 from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
+from bioelx.service.caller import Caller
 from bioelx.service.requests import LinkPlan, check_release
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
@@ -116,6 +117,13 @@ def add_switches(reply: pb.InfoReply, loaded: Iterable[str], record: SwitchRecor
         reply.refused_release.id = record.refused.release
         reply.refused_release.reason = record.refused.reason
         reply.refused_release.time.FromDatetime(record.refused.time)
+
+
+def add_quota(reply: pb.InfoReply, caller: Caller | None) -> None:
+    """Adds to `Info` how much the one who asks for it may ask for."""
+    if caller:
+        reply.limits.caller_mentions_per_minute = caller.mentions_per_minute or 0
+        reply.limits.caller_calls_in_flight = caller.calls_in_flight or 0
 
 
 def _concept(row: int, kb: KnowledgeBase) -> pb.Concept:

@@ -19,6 +19,9 @@ from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engines
 from bioelx.service.loading import Loader
 from bioelx.service.logs import log
+from bioelx.service.security.access import AccessGuard, Register
+from bioelx.service.security.bounds import CONNECTION_BOUNDS
+from bioelx.service.security.tls import server_credentials, tls_files
 from bioelx.service.servicer import Servicer
 from bioelx.service.switch import Switch
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
@@ -66,7 +69,8 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
 
     Raises:
         ServiceError: the address cannot be listened on.
-        NotFoundError, FileError: there is no such release, or it is damaged.
+        NotFoundError, FileError: there is no such release, or it is damaged; a certificate or the
+            file of callers is.
     """
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,7 +81,7 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     engines = Engines(settings.keep_loaded)
     switch = Switch(engines, loader, releases_dir())
     servicer = Servicer(engines, switch.record, settings.limits)
-    admin = Admin(engines, switch, releases_dir()) if settings.admin else None
+    admin = Admin(engines, switch, releases_dir()) if settings.offers_admin else None
     healthy = Health()
     server = _assemble(settings, servicer, admin, healthy)
     address = _listen(server, settings)
@@ -117,12 +121,17 @@ def _services(admin: Admin | None) -> tuple[str, ...]:
 def _assemble(
     settings: ServerSettings, servicer: Servicer, admin: Admin | None, healthy: Health
 ) -> grpc.aio.Server:
+    interceptors: list[grpc.aio.ServerInterceptor] = [CallGuard()]
+    if settings.authenticates:
+        certificates = settings.tls_client_ca is not None
+        interceptors.append(AccessGuard(Register(settings.tokens, certificates=certificates)))
     server = grpc.aio.server(
-        interceptors=[CallGuard()],
+        interceptors=interceptors,
         options=[
             ("grpc.so_reuseport", 0),  # or a second server on the port would take half its calls
             ("grpc.max_receive_message_length", settings.limits.max_message_bytes),
             ("grpc.max_send_message_length", -1),
+            *CONNECTION_BOUNDS,
         ],
     )
     add_EntityLinkerServicer_to_server(servicer, server)
@@ -137,12 +146,24 @@ def _assemble(
 
 def _listen(server: grpc.aio.Server, settings: ServerSettings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.port}"
+    files = tls_files(settings)
+    credentials = server_credentials(files) if files else None
     try:
-        port = server.add_insecure_port(f"{host}:{settings.port}")
+        port = (
+            server.add_secure_port(address, credentials)
+            if credentials
+            else server.add_insecure_port(address)
+        )
     except RuntimeError:
         raise ServiceError(
-            "UNAVAILABLE", f"cannot listen on {host}:{settings.port}: in use, or not an address"
+            "UNAVAILABLE", f"cannot listen on {address}: in use, or not an address"
         ) from None
-    if not is_loopback(settings.host):
-        log("without encryption or authentication on a public address", level=logging.WARNING)
+    if settings.insecure_without_tls_and_authentication and not is_loopback(settings.host):
+        log(
+            "open to other machines without all of its protection",
+            level=logging.WARNING,
+            tls=files is not None,
+            authentication=settings.authenticates,
+        )
     return f"{host}:{port}"

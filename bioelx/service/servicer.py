@@ -9,9 +9,11 @@ from typing import Any
 import grpc
 
 from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
+from bioelx.service.caller import current_caller
 from bioelx.service.engine import Engines
 from bioelx.service.logs import count
 from bioelx.service.replies import (
+    add_quota,
     add_switches,
     concept_reply,
     info_reply,
@@ -19,6 +21,7 @@ from bioelx.service.replies import (
     search_reply,
 )
 from bioelx.service.requests import field_error, plan_link, plan_search
+from bioelx.service.security.quotas import spending
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
 from bioelx.v1 import linker_pb2 as pb
@@ -75,7 +78,8 @@ class Servicer(EntityLinkerServicer):
         with self._engines.find(request.options.release).call() as engine:
             query, options = plan_search(request, engine.linker, self._limits)
             count(mentions=1)
-            return search_reply(await engine.batcher.link([query], options))
+            async with spending(1):
+                return search_reply(await engine.batcher.link([query], options))
 
     async def GetConcept(  # noqa: N802
         self, request: pb.GetConceptRequest, context: Any
@@ -85,13 +89,15 @@ class Servicer(EntityLinkerServicer):
     async def Info(self, request: pb.InfoRequest, context: Any) -> pb.InfoReply:  # noqa: N802
         reply = info_reply(self._engines.active.linker, self._limits)
         add_switches(reply, self._engines.loaded, self._record)
+        add_quota(reply, current_caller())
         return reply
 
     async def _link(self, request: pb.LinkRequest, *, patient: bool = False) -> pb.LinkReply:
         with self._engines.find(request.options.release).call() as engine:
             plan = plan_link(request, engine.linker, self._limits)
             count(documents=len(request.documents), mentions=len(plan.queries))
-            linked = await engine.batcher.link(plan.queries, plan.options, patient=patient)
+            async with spending(len(plan.queries), patient=patient):
+                linked = await engine.batcher.link(plan.queries, plan.options, patient=patient)
             return link_reply(plan, linked)
 
     async def _streamed(self, request: pb.LinkRequest | InvalidRequestError) -> pb.LinkReply:

@@ -48,7 +48,8 @@ def error_of(failed: grpc.RpcError) -> BioelxError:
         violation = bad.field_violations[0]
         return InvalidRequestError(violation.field, violation.description)
     if isinstance(retry := details.get(RetryInfo), RetryInfo):
-        return OverloadedError(retry.retry_delay.ToNanoseconds() / 1e9)
+        problem = message.partition("; try again")[0]
+        return OverloadedError(retry.retry_delay.ToNanoseconds() / 1e9, problem)
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFoundError(message)
     return ServiceError(code.name, message)

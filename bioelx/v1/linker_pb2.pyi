@@ -745,6 +745,8 @@ class Limits(_message.Message):
     MAX_TOP_K_FIELD_NUMBER: _builtins.int
     DEFAULT_TOP_K_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
+    CALLER_MENTIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    CALLER_CALLS_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     max_documents: _builtins.int
     """per request"""
     max_mentions: _builtins.int
@@ -756,6 +758,9 @@ class Limits(_message.Message):
     max_top_k: _builtins.int
     default_top_k: _builtins.int
     max_message_bytes: _builtins.int
+    caller_mentions_per_minute: _builtins.int
+    """Of the caller who asks, over all that have its name; 0: as many as the server bears."""
+    caller_calls_in_flight: _builtins.int
     def __init__(
         self,
         *,
@@ -766,10 +771,12 @@ class Limits(_message.Message):
         max_top_k: _builtins.int = ...,
         default_top_k: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
+        caller_mentions_per_minute: _builtins.int = ...,
+        caller_calls_in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_top_k", b"default_top_k", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_mention_chars", b"max_mention_chars", "max_mentions", b"max_mentions", "max_message_bytes", b"max_message_bytes", "max_top_k", b"max_top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_calls_in_flight", b"caller_calls_in_flight", "caller_mentions_per_minute", b"caller_mentions_per_minute", "default_top_k", b"default_top_k", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_mention_chars", b"max_mention_chars", "max_mentions", b"max_mentions", "max_message_bytes", b"max_message_bytes", "max_top_k", b"max_top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

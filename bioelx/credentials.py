@@ -1,0 +1,122 @@
+"""How a client shows who it is, and makes sure of whom it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bioelx.errors import BioelxError, FileError
+from bioelx.settings import is_loopback
+
+ChannelOptions = Sequence[tuple[str, int | str]]
+
+_SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract")
+
+
+class Credentials(BaseSettings):
+    """A client's credentials; what is not given comes from the environment (BIOELX_CA, ...)."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+
+    tls: bool = Field(False, description="encrypt, and trust the authorities that gRPC knows")
+    ca: Path | None = Field(
+        None, description="PEM file: the authority of the server's certificate; encrypts"
+    )
+    client_certificate: Path | None = Field(
+        None, description="PEM file: certificate to show to the server (mutual TLS); encrypts"
+    )
+    client_key: Path | None = Field(None, description="PEM file: the key of that certificate")
+    token: SecretStr | None = Field(None, description="bearer token")
+    token_file: Path | None = Field(None, description="file that holds the bearer token")
+    server_name: str = Field(
+        "", description="name in the server's certificate, if it is not that of the address"
+    )
+
+    @property
+    def encrypts(self) -> bool:
+        return bool(self.tls or self.ca or self.client_certificate)
+
+    def metadata(self, address: str) -> tuple[tuple[str, str], ...]:
+        """What goes with each call to `address`.
+
+        Raises:
+            BioelxError: a token would travel unencrypted to another machine, or is none.
+            FileError: the file of the token cannot be read.
+        """
+        token = self._read_token()
+        if token is None:
+            return ()
+        if not self.encrypts and not stays_on_this_machine(address):
+            raise BioelxError(
+                "a token is not sent to another machine unencrypted: name the authority of the "
+                "server's certificate (--ca, BIOELX_CA), or set BIOELX_TLS=1 for a well-known one"
+            )
+        if not (token.isascii() and token.isprintable() and token):
+            raise BioelxError("the token is empty, or has signs that no token has")
+        return (("authorization", f"Bearer {token}"),)
+
+    def channel(self, address: str, options: ChannelOptions) -> grpc.Channel:
+        """Raises: FileError: a file cannot be read. BioelxError: one of a pair is missing."""
+        secure = self._of_channel()
+        if secure is None:
+            return grpc.insecure_channel(address, options)
+        return grpc.secure_channel(address, secure, self._named(options))
+
+    def aio_channel(self, address: str, options: ChannelOptions) -> grpc.aio.Channel:
+        """As `channel`, for asyncio."""
+        secure = self._of_channel()
+        if secure is None:
+            return grpc.aio.insecure_channel(address, options)
+        return grpc.aio.secure_channel(address, secure, self._named(options))
+
+    def _of_channel(self) -> grpc.ChannelCredentials | None:
+        if bool(self.client_certificate) != bool(self.client_key):
+            raise BioelxError("a client certificate and its key need each other")
+        if not self.encrypts:
+            return None
+        return grpc.ssl_channel_credentials(
+            _read(self.ca), _read(self.client_key), _read(self.client_certificate)
+        )
+
+    def _named(self, options: ChannelOptions) -> ChannelOptions:
+        if not self.server_name:
+            return options
+        return [*options, ("grpc.ssl_target_name_override", self.server_name)]
+
+    def _read_token(self) -> str | None:
+        if self.token is not None:
+            if self.token_file is not None:
+                raise BioelxError("a token and a file that holds one: leave one of them out")
+            return self.token.get_secret_value().strip()
+        content = _read(self.token_file)
+        return None if content is None else content.decode(errors="replace").strip()
+
+
+def stays_on_this_machine(address: str) -> bool:
+    """Whether a gRPC target (`host:port`, `dns:///host:port`, `ipv4:a:1,b:2`) is on loopback."""
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme.startswith("unix"):
+        return True
+    if colon and scheme in _SCHEMES:
+        address = rest.rpartition("/")[2]
+    return all(is_loopback(_host(each)) for each in address.split(","))
+
+
+def _host(address: str) -> str:
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    # An IPv6 address without a port has colons of its own.
+    return address.partition(":")[0] if address.count(":") == 1 else address
+
+
+def _read(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FileError(file, error.strerror or "cannot be read") from None

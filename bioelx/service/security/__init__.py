@@ -1,0 +1,1 @@
+"""Who may reach the server and call it; docs/threat-model.md says against whom."""
