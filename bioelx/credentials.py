@@ -14,7 +14,8 @@ from bioelx.settings import is_loopback
 
 ChannelOptions = Sequence[tuple[str, int | str]]
 
-_SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract")
+_REMOTE_SCHEMES = ("dns", "ipv4", "ipv6")
+_LOCAL_SCHEMES = ("unix", "unix-abstract")
 
 
 class Credentials(BaseSettings):
@@ -99,9 +100,9 @@ class Credentials(BaseSettings):
 def stays_on_this_machine(address: str) -> bool:
     """Whether a gRPC target (`host:port`, `dns:///host:port`, `ipv4:a:1,b:2`) is on loopback."""
     scheme, colon, rest = address.partition(":")
-    if colon and scheme.startswith("unix"):
+    if colon and scheme in _LOCAL_SCHEMES:
         return True
-    if colon and scheme in _SCHEMES:
+    if colon and scheme in _REMOTE_SCHEMES:
         address = rest.rpartition("/")[2]
     return all(is_loopback(_host(each)) for each in address.split(","))
 

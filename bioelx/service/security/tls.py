@@ -57,7 +57,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
     return grpc.dynamic_ssl_server_credentials(
         first,
-        renewed,  # type: ignore[arg-type]  (None is "as before")
+        renewed,  # type: ignore[arg-type]  # None stands for no change
         require_client_authentication=files.client_ca is not None,
     )
 
