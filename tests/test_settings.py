@@ -18,7 +18,7 @@ INSECURE = {"insecure_without_tls_and_authentication": True}
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "linker.example"])
 def test_other_machines_are_listened_to_only_with_tls_and_authentication(host):
     for given in ({}, TLS, TOKENS):
-        with pytest.raises(BioelxError, match="^--insecure-without-tls-and-authentication "):
+        with pytest.raises(BioelxError, match=r"^--insecure-without-tls-and-authentication "):
             read_settings(ServerSettings, host=host, **given)
         assert read_settings(ServerSettings, host=host, **given, **INSECURE)
     for given in ({**TLS, **TOKENS}, MUTUAL, {**MUTUAL, **TOKENS}):

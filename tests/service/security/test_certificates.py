@@ -55,10 +55,10 @@ def test_a_key_of_another_certificate_is_refused(tmp_path):
 
 
 class NamesItsCaller(EntityLinkerServicer, ReleaseAdminServicer):
-    async def Info(self, request, context):
+    async def Info(self, request, context):  # noqa: N802
         return pb.InfoReply(version=caller_of(context))
 
-    async def List(self, request, context):
+    async def List(self, request, context):  # noqa: N802
         return pb.ListReleasesReply()
 
 
