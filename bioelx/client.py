@@ -167,7 +167,7 @@ class Client:
         return self._call(self._stub.Info, pb.InfoRequest())
 
     def releases(self) -> list[pb.ReleaseSummary]:
-        """The releases that the server may switch to (`bioelx serve --admin`), oldest first."""
+        """The releases that the server may switch to (needs the role admin), oldest first."""
         return list(self._call(self._admin.List, pb.ListReleasesRequest()).releases)
 
     def activate(self, release: str, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:

@@ -126,7 +126,7 @@ def test_admin_is_for_loopback_and_for_servers_that_switch(releases, root):
         assert "Traceback" not in done.stderr
         return done.stderr.splitlines()[-1]
 
-    public = refused("--host", "0.0.0.0")
+    public = refused("--host", "0.0.0.0", "--insecure-without-tls-and-authentication")
     assert public.startswith("bioelx: --admin (or BIOELX_ADMIN): ")
     assert "loopback" in public
     assert "--release" in refused("--release", releases[0])
