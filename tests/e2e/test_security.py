@@ -125,9 +125,8 @@ def as_caller(secured, keys):
 
     @contextmanager
     def opened(token: str | None, **options: object) -> Iterator[Client]:
-        with Client(
-            secured.address, timeout=30, credentials=keys.credentials(token), **options
-        ) as client:
+        options = {"timeout": 30, "credentials": keys.credentials(token), **options}
+        with Client(secured.address, **options) as client:
             yield client
 
     return opened
@@ -283,7 +282,8 @@ def retry_delay(failed: grpc.RpcError) -> float:
 
 def test_a_quota_of_mentions_holds_for_all_calls_of_a_name(as_caller, keys, channel):
     first, second = (keys.grant("frugal", mentions_per_minute=60) for _ in range(2))
-    with as_caller(first) as one, as_caller(second) as other:
+    # A client that tries again would not wait for longer than its timeout.
+    with as_caller(first, timeout=10) as one, as_caller(second, timeout=10) as other:
         assert one.info().limits.caller_mentions_per_minute == 60
         one.link_mentions([f"wart {i}" for i in range(50)])
         with pytest.raises(OverloadedError, match="your quota of 60 mentions a minute") as caught:
@@ -531,7 +531,7 @@ def test_neither_words_nor_tokens_leave_the_server(secured, keys, as_caller, cha
         told.append(str(caught.value))
 
     said = document(SECRET)
-    with as_caller(token) as client:
+    with as_caller(token, timeout=10) as client:
         client.search(SECRET)
         client.link([document(SECRET, (0, 9), (9, 99), id=SECRET)])
         collect(lambda: client.link([said] * 11))
