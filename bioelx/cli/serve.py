@@ -34,7 +34,7 @@ def serve(**given: Any) -> None:
     from bioelx.service.server import serve as run
 
     settings = _settings(given)
-    set_up_logs()
+    set_up_logs(settings.log_level)
     asyncio.run(run(settings, _announce))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +23,14 @@ CANARIES_AT_ONCE = 8
 """Callers of the release that answers meanwhile wait for no more than so many."""
 
 
+@dataclass(slots=True)
+class CanaryRecord:
+    """How many canaries have got their concept since the start of a server, and how many not."""
+
+    passed: int = 0
+    failed: int = 0
+
+
 class Loader:
     """Loads releases, one after the other, beside the one that answers.
 
@@ -31,6 +40,7 @@ class Loader:
 
     def __init__(self, settings: ServerSettings, worker: Executor) -> None:
         """`worker`: the one thread that links, for all releases: they may share models."""
+        self.canaries = CanaryRecord()
         self._settings = settings
         self._worker = worker
         self._thread = ThreadPoolExecutor(1, "loader")
@@ -59,7 +69,7 @@ class Loader:
         try:
             # The first call pays for what is set up only when needed; let it be ours.
             await batcher.link([Query.bare("fever", "en")], LinkOptions())
-            await ask_canaries(engine, canaries)
+            await ask_canaries(engine, canaries, self.canaries)
         except BaseException:
             await batcher.close()
             raise
@@ -89,8 +99,8 @@ class Loader:
         return linker, read_canaries(folder)
 
 
-async def ask_canaries(engine: Engine, canaries: list[Canary]) -> None:
-    """Asks a release the names that it came with.
+async def ask_canaries(engine: Engine, canaries: list[Canary], record: CanaryRecord) -> None:
+    """Asks a release the names that it came with, and puts on record how that went.
 
     Raises:
         FileError: one does not get the concept that it should, by retrieval alone.
@@ -105,6 +115,8 @@ async def ask_canaries(engine: Engine, canaries: list[Canary]) -> None:
             found = link.candidates[0].concept.concept_id if link.candidates else "nothing"
             if found != canary.concept_id:
                 failed.append((line, canary, found))
+    record.passed += len(canaries) - len(failed)
+    record.failed += len(failed)
     if failed:
         line, canary, found = failed[0]
         raise FileError(

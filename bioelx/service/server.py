@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
 from bioelx.errors import ServiceError
 from bioelx.service.admin import Admin
+from bioelx.service.call import CallWatcher
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engines
+from bioelx.service.health import Health, watch_worker
 from bioelx.service.loading import Loader
 from bioelx.service.logs import log
+from bioelx.service.metrics import ServerMetrics
+from bioelx.service.observe import observed
 from bioelx.service.servicer import Servicer
 from bioelx.service.switch import Switch
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
@@ -30,29 +34,6 @@ from bioelx.v1.linker_pb2_grpc import (
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EntityLinker"].full_name
 ADMIN_SERVICE = pb.DESCRIPTOR.services_by_name["ReleaseAdmin"].full_name
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-class Health(health.aio.HealthServicer):
-    """Health that lets its watchers go at shutdown: they would hold it up for all its grace."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = asyncio.Event()
-
-    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
-        watching = asyncio.create_task(super().Watch(request, context))
-        leaving = asyncio.create_task(self._left.wait())
-        try:
-            await asyncio.wait({watching, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            leaving.cancel()
-
-    async def enter_graceful_shutdown(self) -> None:
-        await super().enter_graceful_shutdown()
-        self._left.set()
 
 
 async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) -> None:
@@ -78,32 +59,36 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     switch = Switch(engines, loader, releases_dir())
     servicer = Servicer(engines, switch.record, settings.limits)
     admin = Admin(engines, switch, releases_dir()) if settings.admin else None
-    healthy = Health()
-    server = _assemble(settings, servicer, admin, healthy)
-    address = _listen(server, settings)
-    watched = ("", *_services(admin))
-    for service in watched:
-        await healthy.set(service, NOT_SERVING)
-    await server.start()
-    try:
-        engines.activate(await loader.load(settings.release))
-    except BaseException:
-        await server.stop(None)
-        raise
-    for service in watched:
-        await healthy.set(service, SERVING)
-    release = engines.active.release
-    log("serving", release=release, address=address)
-    on_ready(release, address)
+    health = Health(_services(admin))
+    async with observed(
+        settings, health, ServerMetrics(engines, switch.record, loader.canaries)
+    ) as watchers:
+        server = _assemble(settings, servicer, admin, health, watchers)
+        address = _listen(server, settings)
+        await server.start()
+        try:
+            engines.activate(await loader.load(settings.release))
+        except BaseException:
+            await server.stop(None)
+            raise
+        health.is_ready()
+        release = engines.active.release
+        log("serving", release=release, address=address)
+        on_ready(release, address)
 
-    watching = None if settings.release else asyncio.create_task(switch.watch())
-    await stopped.wait()
-    log("stopping", grace_seconds=settings.grace_seconds)
-    if watching:
-        watching.cancel()
-    await healthy.enter_graceful_shutdown()
-    servicer.drain()
-    await server.stop(settings.grace_seconds)
+        background = []
+        if not settings.release:
+            background.append(asyncio.create_task(switch.watch()))
+        if settings.stuck_seconds:
+            watching = watch_worker(health, worker, settings.stuck_seconds)
+            background.append(asyncio.create_task(watching))
+        await stopped.wait()
+        log("stopping", grace_seconds=settings.grace_seconds)
+        for task in background:
+            task.cancel()
+        health.drain()
+        servicer.drain()
+        await server.stop(settings.grace_seconds)
     await loader.close()
     await engines.close()
     await asyncio.to_thread(worker.shutdown)
@@ -115,10 +100,14 @@ def _services(admin: Admin | None) -> tuple[str, ...]:
 
 
 def _assemble(
-    settings: ServerSettings, servicer: Servicer, admin: Admin | None, healthy: Health
+    settings: ServerSettings,
+    servicer: Servicer,
+    admin: Admin | None,
+    health: Health,
+    watchers: Sequence[CallWatcher],
 ) -> grpc.aio.Server:
     server = grpc.aio.server(
-        interceptors=[CallGuard()],
+        interceptors=[CallGuard(watchers)],
         options=[
             ("grpc.so_reuseport", 0),  # or a second server on the port would take half its calls
             ("grpc.max_receive_message_length", settings.limits.max_message_bytes),
@@ -128,9 +117,9 @@ def _assemble(
     add_EntityLinkerServicer_to_server(servicer, server)
     if admin:
         add_ReleaseAdminServicer_to_server(admin, server)
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection(
-        (*_services(admin), health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*_services(admin), HEALTH_SERVICE, reflection.SERVICE_NAME), server
     )
     return server
 

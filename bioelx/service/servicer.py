@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 
 from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
+from bioelx.service.call import count, note_linked
 from bioelx.service.engine import Engines
-from bioelx.service.logs import count
 from bioelx.service.replies import (
     add_switches,
     concept_reply,
@@ -75,7 +75,9 @@ class Servicer(EntityLinkerServicer):
         with self._engines.find(request.options.release).call() as engine:
             query, options = plan_search(request, engine.linker, self._limits)
             count(mentions=1)
-            return search_reply(await engine.batcher.link([query], options))
+            linked = await engine.batcher.link([query], options)
+            note_linked(linked)
+            return search_reply(linked)
 
     async def GetConcept(  # noqa: N802
         self, request: pb.GetConceptRequest, context: Any
@@ -92,6 +94,7 @@ class Servicer(EntityLinkerServicer):
             plan = plan_link(request, engine.linker, self._limits)
             count(documents=len(request.documents), mentions=len(plan.queries))
             linked = await engine.batcher.link(plan.queries, plan.options, patient=patient)
+            note_linked(linked)
             return link_reply(plan, linked)
 
     async def _streamed(self, request: pb.LinkRequest | InvalidRequestError) -> pb.LinkReply:

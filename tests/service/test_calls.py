@@ -12,7 +12,7 @@ from bioelx.client import AsyncClient, document, link_request
 from bioelx.errors import ServiceError
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engine, Engines
-from bioelx.service.logs import JsonFormatter
+from bioelx.service.logs import CallLog, JsonFormatter
 from bioelx.service.servicer import Servicer
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
@@ -30,7 +30,7 @@ class Broken:
 
 @pytest.fixture
 async def address(tiny_linker):
-    server = grpc.aio.server(interceptors=[CallGuard()])
+    server = grpc.aio.server(interceptors=[CallGuard([CallLog()])])
     engines = Engines()
     engines.activate(Engine(tiny_linker, Broken()))  # type: ignore[arg-type]
     servicer = Servicer(engines, SwitchRecord(), Limits())
@@ -43,6 +43,7 @@ async def address(tiny_linker):
 
 async def test_it_is_internal_and_named_in_the_log_without_a_word_of_the_request(address, caplog):
     caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormatter())
     failures = []
     async with AsyncClient(address) as client:
         with pytest.raises(ServiceError) as caught:
@@ -55,7 +56,7 @@ async def test_it_is_internal_and_named_in_the_log_without_a_word_of_the_request
         with pytest.raises(ServiceError) as caught:
             _ = [reply async for reply in client.link_stream(requests())]
         failures.append(caught.value)
-    lines = [JsonFormatter().format(record) for record in caplog.records]
+    lines = caplog.text.splitlines()
     for failure in failures:
         assert failure.code == "INTERNAL"
         call_id = failure.message.split()[-1]

@@ -1,0 +1,171 @@
+"""What a server counts and measures, for Prometheus to read over HTTP.
+
+Labels hold names of methods, stages, codes and releases: nothing that callers choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.metadata import version
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from bioelx.errors import ServiceError
+from bioelx.service.call import Call, CallWatcher
+from bioelx.service.engine import Engine, Engines
+from bioelx.service.loading import CanaryRecord
+from bioelx.service.switch import SwitchRecord
+from bioelx.settings import host_and_port
+from bioelx.types import LinkedBatch
+from bioelx.v1 import linker_pb2 as pb
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Bounds of the histograms of time."""
+
+
+class CallMetrics(CallWatcher):
+    """Counts calls as they end, and requests as they are linked."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "bioelx_calls", "Calls that ended", ["method", "code"], registry=registry
+        )
+        self._call_seconds = Histogram(
+            "bioelx_call_seconds", "Time that calls took", ["method"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._stage_seconds = Histogram(
+            "bioelx_stage_seconds", "Time that requests spent in each stage", ["stage"],
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._links = Counter(
+            "bioelx_links", "Mentions that were linked or found to be NIL", ["result"],
+            registry=registry,
+        )  # fmt: skip
+        # What has not happened yet is 0, or the first time would not be seen as an increase.
+        for service in pb.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                self._calls.labels(method.name, grpc.StatusCode.OK.name)
+                self._call_seconds.labels(method.name)
+        for result in ("linked", "nil"):
+            self._links.labels(result)
+
+    def linked(self, call: Call, batch: LinkedBatch) -> None:
+        for stage, seconds in asdict(batch.timing).items():
+            self._stage_seconds.labels(stage).observe(seconds)
+        nil = sum(link.concept_id is None for link in batch.links)
+        self._links.labels("nil").inc(nil)
+        self._links.labels("linked").inc(len(batch.links) - nil)
+
+    def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
+        self._calls.labels(call.method, code.name).inc()
+        self._call_seconds.labels(call.method).observe(seconds)
+
+
+class ServerMetrics:
+    """A collector of what a server is and does, read when Prometheus asks."""
+
+    def __init__(self, engines: Engines, switches: SwitchRecord, canaries: CanaryRecord) -> None:
+        self._engines = engines
+        self._switches = switches
+        self._canaries = canaries
+
+    def collect(self) -> Iterable[Metric]:
+        yield InfoMetricFamily("bioelx_server", "The server", {"version": version("bioelx")})
+        yield CounterMetricFamily(
+            "bioelx_release_switches",
+            "How often another release took over",
+            value=self._switches.switches,
+        )
+        yield CounterMetricFamily(
+            "bioelx_release_refusals",
+            "How often a release was not taken",
+            value=self._switches.refusals,
+        )
+        yield GaugeMetricFamily(
+            "bioelx_release_loading",
+            "1 while a release is loaded beside the one that answers",
+            value=bool(self._switches.loading),
+        )
+        canaries = CounterMetricFamily(
+            "bioelx_canaries", "Canaries that releases were asked", labels=["result"]
+        )
+        canaries.add_metric(["passed"], self._canaries.passed)
+        canaries.add_metric(["failed"], self._canaries.failed)
+        yield canaries
+        try:
+            loaded = self._engines.loaded
+        except ServiceError:  # none yet
+            loaded = {}
+        yield from _of_releases(loaded)
+
+
+def _of_releases(loaded: dict[str, Engine]) -> Iterable[Metric]:
+    """What the loaded releases are; the first one is active."""
+    active = InfoMetricFamily("bioelx_release", "The release that answers")
+    created = GaugeMetricFamily(
+        "bioelx_release_created_timestamp_seconds", "When the release that answers was built"
+    )
+    concepts = GaugeMetricFamily("bioelx_release_concepts", "Concepts of the release that answers")
+    names = GaugeMetricFamily("bioelx_release_names", "Names of the release that answers")
+    for engine in list(loaded.values())[:1]:
+        manifest = engine.linker.manifest
+        ranker = engine.linker.ranker
+        active.add_metric(
+            [],
+            {
+                "release": manifest.id,
+                "encoder": manifest.encoder.name,
+                "index": manifest.index.factory,
+                "ranker": ranker.name if ranker else "",
+            },
+        )
+        created.add_metric([], manifest.created.timestamp())
+        concepts.add_metric([], manifest.concepts)
+        names.add_metric([], manifest.names)
+    yield from (active, created, concepts, names)
+    yield GaugeMetricFamily(
+        "bioelx_releases_loaded", "Releases in memory that may answer", value=len(loaded)
+    )
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with what is to be known of any process."""
+    registry = CollectorRegistry(auto_describe=True)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def serve_metrics(registry: CollectorRegistry, address: str) -> WSGIServer:
+    """Answers `GET /metrics` in threads of its own, until `shutdown` and `server_close`.
+
+    Raises:
+        ServiceError: the address cannot be listened on.
+    """
+    host, port = host_and_port(address)
+    try:
+        server, _ = start_http_server(port, host, registry)
+    except OSError:
+        raise ServiceError(
+            "UNAVAILABLE", f"cannot listen on {address}: in use, or not an address"
+        ) from None
+    return server
