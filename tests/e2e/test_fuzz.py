@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import grpc
@@ -65,17 +67,17 @@ def messages(descriptor: Descriptor) -> st.SearchStrategy[Message]:
     return st.fixed_dictionaries({}, optional=fields).map(lambda given: make(**given))
 
 
-def _values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
-    one = _value(field)
-    return st.lists(one, max_size=4) if field.is_repeated else one
+def _values(of: FieldDescriptor) -> st.SearchStrategy[Any]:
+    one = _value(of)
+    return st.lists(one, max_size=4) if of.is_repeated else one
 
 
-def _value(field: FieldDescriptor) -> st.SearchStrategy[Any]:
-    kind = field.cpp_type
+def _value(of: FieldDescriptor) -> st.SearchStrategy[Any]:
+    kind = of.cpp_type
     if kind == F.CPPTYPE_MESSAGE:
-        return messages(field.message_type)
+        return messages(of.message_type)
     if kind == F.CPPTYPE_STRING:
-        words = st.sampled_from(RIGHT_WORDS.get(field.name, HARD_WORDS))
+        words = st.sampled_from(RIGHT_WORDS.get(of.name, HARD_WORDS))
         return words | words | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
     if kind == F.CPPTYPE_BOOL:
         return st.booleans()
@@ -120,17 +122,20 @@ def _damaged(whole: bytes, place: int, byte: int) -> bytes:
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """A server with administration, and a channel to it."""
+    """A server with administration, a channel to it, and how its methods have answered."""
 
     server: Any
     channel: grpc.Channel
+    answers: Counter[tuple[str, grpc.StatusCode]] = field(default_factory=Counter)
 
     def method(self, name: str, *, streams: bool = False) -> Callable[..., Any]:
         kind = self.channel.stream_stream if streams else self.channel.unary_unary
         return kind(f"/bioelx.v1.{name}")
 
-    def codes_of(self, name: str, data: bytes) -> grpc.StatusCode:
-        return self.method(name).future(data, timeout=PATIENCE).code()
+    def code_of(self, name: str, data: bytes) -> grpc.StatusCode:
+        code: grpc.StatusCode = self.method(name).future(data, timeout=PATIENCE).code()
+        self.answers[name, code] += 1
+        return code
 
     def is_well(self) -> bool:
         """Whether it is up, says so, and has met nothing that it did not foresee."""
@@ -148,13 +153,14 @@ def fuzzed(start_server) -> Iterator[Fuzzed]:
 
 
 def one_call(fuzzed: Fuzzed, name: str, data: bytes) -> None:
-    assert fuzzed.codes_of(name, data) in CALLERS_FAULT
+    assert fuzzed.code_of(name, data) in CALLERS_FAULT
 
 
 def one_stream(fuzzed: Fuzzed, requests: list[bytes]) -> None:
     """Each request of a stream is answered in its place, whatever the others are."""
     call = fuzzed.method("EntityLinker/LinkStream", streams=True)(iter(requests), timeout=PATIENCE)
     replies = [pb.LinkReply.FromString(reply) for reply in call]
+    fuzzed.answers["EntityLinker/LinkStream", call.code()] += 1
     assert call.code() is grpc.StatusCode.OK
     assert len(replies) == len(requests)
 
@@ -177,20 +183,17 @@ TARGETS = {
 }
 
 
-def fuzz(fuzzed: Fuzzed, seconds: float) -> dict[str, int]:
-    """Sends to every method in turn until the time is up; returns how often to each."""
-    sent = dict.fromkeys(TARGETS, 0)
+def fuzz(fuzzed: Fuzzed, seconds: float) -> None:
+    """Sends to every method in turn until the time is up."""
     ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        for name, (inputs, send) in TARGETS.items():
-            if time.monotonic() < ends:
-                sent[name] += _batch(inputs, partial(send, fuzzed))
-    return sent
+    for inputs, send in cycle(TARGETS.values()):
+        _batch(inputs, partial(send, fuzzed))
+        if time.monotonic() > ends:
+            break
 
 
-def _batch(inputs: st.SearchStrategy[Any], send: Callable[[Any], None]) -> int:
+def _batch(inputs: st.SearchStrategy[Any], send: Callable[[Any], None]) -> None:
     """Some inputs that were not tried before; a failing one is made as small as it can be."""
-    sent = 0
 
     @seed(random.getrandbits(64))
     @settings(
@@ -202,26 +205,28 @@ def _batch(inputs: st.SearchStrategy[Any], send: Callable[[Any], None]) -> int:
     )
     @given(inputs)
     def run(each: Any) -> None:
-        nonlocal sent
-        sent += 1
         send(each)
 
     run()
-    return sent
 
 
 def test_any_message_for_a_short_time(fuzzed):
-    sent = fuzz(fuzzed, SHORT_SECONDS)
-    assert sum(sent.values()) >= 25
+    fuzz(fuzzed, SHORT_SECONDS)
     assert fuzzed.is_well()
 
 
 @pytest.mark.long
 @pytest.mark.timeout(LONG_SECONDS + 300)
 def test_any_message_for_ten_minutes(fuzzed):
-    sent = fuzz(fuzzed, LONG_SECONDS)
-    assert all(sent.values())
+    fuzz(fuzzed, LONG_SECONDS)
     assert fuzzed.is_well()
+    # What is wrong is found in many places, and what is right gets through to the models.
+    for name in METHODS:
+        codes = {code for method, code in fuzzed.answers if method == name}
+        assert codes <= CALLERS_FAULT
+        assert grpc.StatusCode.INVALID_ARGUMENT in codes, name
+        assert grpc.StatusCode.OK in codes or name.startswith("ReleaseAdmin/"), name
+    print(dict(fuzzed.answers))
 
 
 @pytest.mark.parametrize(
@@ -232,5 +237,5 @@ def test_bytes_that_are_no_calls(fuzzed, first):
     for number in range(20):
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(first + random.Random(number).randbytes(500))
-    assert fuzzed.codes_of("EntityLinker/Info", b"") is grpc.StatusCode.OK
+    assert fuzzed.code_of("EntityLinker/Info", b"") is grpc.StatusCode.OK
     assert fuzzed.is_well()
