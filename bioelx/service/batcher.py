@@ -81,6 +81,14 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._running = self._loop.create_task(self._run())
 
+    @property
+    def waiting_queries(self) -> int:
+        return self._waiting
+
+    @property
+    def waiting_requests(self) -> int:
+        return len(self._jobs)
+
     async def link(
         self, queries: Sequence[Query], options: LinkOptions, *, patient: bool = False
     ) -> LinkedBatch:

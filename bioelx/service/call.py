@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from bioelx.types import LinkedBatch, Timing
+from bioelx.types import Timing
 
 REQUEST_ID = "x-request-id"
 """Metadata with which a caller names a call; every call gets its id back under this name."""
@@ -24,13 +24,25 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
+@dataclass(frozen=True, slots=True)
+class LinkedRequest:
+    """How a request was answered that asked for links."""
+
+    release: str
+    timing: Timing
+    linked: int
+    """Mentions that have a concept."""
+    nil: int
+    """Mentions that have none."""
+
+
 class CallWatcher:
     """Hears of every call of BioELX's own services, in the call's own context."""
 
     def began(self, call: Call, metadata: Mapping[str, str]) -> None:
         """Before the method runs."""
 
-    def linked(self, call: Call, batch: LinkedBatch) -> None:
+    def linked(self, call: Call, request: LinkedRequest) -> None:
         """After each request that was linked: once a call, often in a stream."""
 
     def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
@@ -89,14 +101,14 @@ def count(**counts: int) -> None:
         call.counts.update(counts)
 
 
-def note_linked(batch: LinkedBatch) -> None:
+def note_linked(request: LinkedRequest) -> None:
     """Tells of a request of the current call that was linked."""
     if call := _current.get():
         call.counts["requests"] += 1
-        call.timing += batch.timing
-        call.release = batch.release
+        call.timing += request.timing
+        call.release = request.release
         for watcher in call.watchers:
-            watcher.linked(call, batch)
+            watcher.linked(call, request)
 
 
 def end_call(call: Call, code: grpc.StatusCode, seconds: float) -> None:

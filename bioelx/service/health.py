@@ -1,6 +1,6 @@
 """Health by grpc.health.v1: whether the process lives, and whether each service is ready.
 
-Names: `live` (the process answers and its worker is not stuck), "" (the server as a whole is
+Names: `live` (the process answers and its work goes on), "" (the server as a whole is
 ready), and each service by its own name.
 """
 
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -91,20 +90,21 @@ class Health(health_pb2_grpc.HealthServicer):
         self._changed = asyncio.Event()
 
 
-async def watch_worker(health: Health, worker: Executor, limit: float) -> None:
-    """Asks the worker for a sign of life, until cancelled.
+async def watch_work(health: Health, sign: Callable[[], Awaitable[object]], limit: float) -> None:
+    """Waits for signs of life of those who do the work, until cancelled.
 
-    It comes after the batch that the worker is at: a batch that takes longer than `limit` seconds,
-    or a thread that is gone, and the server is not live until the worker answers again.
+    Args:
+        sign: waits for the next one. It has to come while there is work, and soon if there is none.
+        limit: seconds without one after which the server is not live, until one comes.
     """
     while True:
-        sign = asyncio.get_running_loop().run_in_executor(worker, bool)
+        waiting = asyncio.ensure_future(sign())
         try:
-            await asyncio.wait_for(asyncio.shield(sign), limit)
+            await asyncio.wait_for(asyncio.shield(waiting), limit)
         except TimeoutError:
             log("stuck", level=logging.ERROR, seconds=limit)
             health.set_live(False)
-            await sign
+            await waiting
             log("unstuck", level=logging.WARNING)
             health.set_live(True)
         await asyncio.sleep(limit / 10)

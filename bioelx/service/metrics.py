@@ -5,7 +5,7 @@ Labels hold names of methods, stages, codes and releases: nothing that callers c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from wsgiref.simple_server import WSGIServer
@@ -14,6 +14,7 @@ import grpc
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -28,12 +29,12 @@ from prometheus_client.metrics_core import (
 )
 
 from bioelx.errors import ServiceError
-from bioelx.service.call import Call, CallWatcher
+from bioelx.service.call import Call, CallWatcher, LinkedRequest
 from bioelx.service.engine import Engine, Engines
+from bioelx.service.health import LIVE, SERVER, SERVING, Health
 from bioelx.service.loading import CanaryRecord
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import host_and_port
-from bioelx.types import LinkedBatch
 from bioelx.v1 import linker_pb2 as pb
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -55,6 +56,9 @@ class CallMetrics(CallWatcher):
             "bioelx_stage_seconds", "Time that requests spent in each stage", ["stage"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
+        self._running = Gauge(
+            "bioelx_calls_running", "Calls that are being answered", ["method"], registry=registry
+        )
         self._links = Counter(
             "bioelx_links", "Mentions that were linked or found to be NIL", ["result"],
             registry=registry,
@@ -64,17 +68,21 @@ class CallMetrics(CallWatcher):
             for method in service.methods:
                 self._calls.labels(method.name, grpc.StatusCode.OK.name)
                 self._call_seconds.labels(method.name)
+                self._running.labels(method.name)
         for result in ("linked", "nil"):
             self._links.labels(result)
 
-    def linked(self, call: Call, batch: LinkedBatch) -> None:
-        for stage, seconds in asdict(batch.timing).items():
+    def began(self, call: Call, metadata: Mapping[str, str]) -> None:
+        self._running.labels(call.method).inc()
+
+    def linked(self, call: Call, request: LinkedRequest) -> None:
+        for stage, seconds in asdict(request.timing).items():
             self._stage_seconds.labels(stage).observe(seconds)
-        nil = sum(link.concept_id is None for link in batch.links)
-        self._links.labels("nil").inc(nil)
-        self._links.labels("linked").inc(len(batch.links) - nil)
+        self._links.labels("linked").inc(request.linked)
+        self._links.labels("nil").inc(request.nil)
 
     def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
+        self._running.labels(call.method).dec()
         self._calls.labels(call.method, code.name).inc()
         self._call_seconds.labels(call.method).observe(seconds)
 
@@ -82,13 +90,26 @@ class CallMetrics(CallWatcher):
 class ServerMetrics:
     """A collector of what a server is and does, read when Prometheus asks."""
 
-    def __init__(self, engines: Engines, switches: SwitchRecord, canaries: CanaryRecord) -> None:
+    def __init__(
+        self, health: Health, engines: Engines, switches: SwitchRecord, canaries: CanaryRecord
+    ) -> None:
+        self._health = health
         self._engines = engines
         self._switches = switches
         self._canaries = canaries
 
     def collect(self) -> Iterable[Metric]:
         yield InfoMetricFamily("bioelx_server", "The server", {"version": version("bioelx")})
+        yield GaugeMetricFamily(
+            "bioelx_live",
+            "1 unless the server's work has stopped",
+            value=self._health.status(LIVE) == SERVING,
+        )
+        yield GaugeMetricFamily(
+            "bioelx_ready",
+            "1 while the server takes calls",
+            value=self._health.status(SERVER) == SERVING,
+        )
         yield CounterMetricFamily(
             "bioelx_release_switches",
             "How often another release took over",
@@ -115,6 +136,7 @@ class ServerMetrics:
         except ServiceError:  # none yet
             loaded = {}
         yield from _of_releases(loaded)
+        yield from _of_queues(loaded.values())
 
 
 def _of_releases(loaded: dict[str, Engine]) -> Iterable[Metric]:
@@ -143,6 +165,20 @@ def _of_releases(loaded: dict[str, Engine]) -> Iterable[Metric]:
     yield from (active, created, concepts, names)
     yield GaugeMetricFamily(
         "bioelx_releases_loaded", "Releases in memory that may answer", value=len(loaded)
+    )
+
+
+def _of_queues(engines: Iterable[Engine]) -> Iterable[Metric]:
+    batchers = [engine.batcher for engine in engines]
+    yield GaugeMetricFamily(
+        "bioelx_queue_mentions",
+        "Mentions that wait for a batch",
+        value=sum(batcher.waiting_queries for batcher in batchers),
+    )
+    yield GaugeMetricFamily(
+        "bioelx_queue_requests",
+        "Requests with mentions that wait for a batch",
+        value=sum(batcher.waiting_requests for batcher in batchers),
     )
 
 

@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -18,7 +19,7 @@ from bioelx.service.admin import Admin
 from bioelx.service.call import CallWatcher
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engines
-from bioelx.service.health import Health, watch_worker
+from bioelx.service.health import Health, watch_work
 from bioelx.service.loading import Loader
 from bioelx.service.logs import log
 from bioelx.service.metrics import ServerMetrics
@@ -59,10 +60,11 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     switch = Switch(engines, loader, releases_dir())
     servicer = Servicer(engines, switch.record, settings.limits)
     admin = Admin(engines, switch, releases_dir()) if settings.admin else None
+    # An empty task comes after the batch that the worker is at.
+    worker_answers = partial(asyncio.get_running_loop().run_in_executor, worker, bool)
     health = Health(_services(admin))
-    async with observed(
-        settings, health, ServerMetrics(engines, switch.record, loader.canaries)
-    ) as watchers:
+    metrics = ServerMetrics(health, engines, switch.record, loader.canaries)
+    async with observed(settings, health, metrics) as watchers:
         server = _assemble(settings, servicer, admin, health, watchers)
         address = _listen(server, settings)
         await server.start()
@@ -80,8 +82,9 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
         if not settings.release:
             background.append(asyncio.create_task(switch.watch()))
         if settings.stuck_seconds:
-            watching = watch_worker(health, worker, settings.stuck_seconds)
-            background.append(asyncio.create_task(watching))
+            background.append(
+                asyncio.create_task(watch_work(health, worker_answers, settings.stuck_seconds))
+            )
         await stopped.wait()
         log("stopping", grace_seconds=settings.grace_seconds)
         for task in background:

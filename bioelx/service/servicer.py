@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
-from bioelx.service.call import count, note_linked
+from bioelx.service.call import LinkedRequest, count, note_linked
 from bioelx.service.engine import Engines
 from bioelx.service.replies import (
     add_switches,
@@ -21,6 +21,7 @@ from bioelx.service.replies import (
 from bioelx.service.requests import field_error, plan_link, plan_search
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
+from bioelx.types import LinkedBatch
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerServicer
 
@@ -76,7 +77,7 @@ class Servicer(EntityLinkerServicer):
             query, options = plan_search(request, engine.linker, self._limits)
             count(mentions=1)
             linked = await engine.batcher.link([query], options)
-            note_linked(linked)
+            note_linked(_summary(linked))
             return search_reply(linked)
 
     async def GetConcept(  # noqa: N802
@@ -94,7 +95,7 @@ class Servicer(EntityLinkerServicer):
             plan = plan_link(request, engine.linker, self._limits)
             count(documents=len(request.documents), mentions=len(plan.queries))
             linked = await engine.batcher.link(plan.queries, plan.options, patient=patient)
-            note_linked(linked)
+            note_linked(_summary(linked))
             return link_reply(plan, linked)
 
     async def _streamed(self, request: pb.LinkRequest | InvalidRequestError) -> pb.LinkReply:
@@ -110,3 +111,8 @@ class Servicer(EntityLinkerServicer):
         except NotFoundError as error:
             problem = pb.FieldError(field="options.release", message=str(error))
             return pb.LinkReply(id=request.id, error=problem)
+
+
+def _summary(linked: LinkedBatch) -> LinkedRequest:
+    nil = sum(link.concept_id is None for link in linked.links)
+    return LinkedRequest(linked.release, linked.timing, len(linked.links) - nil, nil)

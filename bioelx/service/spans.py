@@ -15,8 +15,7 @@ from importlib.metadata import version
 import grpc
 
 from bioelx.errors import InstallationError
-from bioelx.service.call import Call, CallWatcher
-from bioelx.types import LinkedBatch
+from bioelx.service.call import Call, CallWatcher, LinkedRequest
 
 try:
     from opentelemetry import context, propagate, trace
@@ -72,10 +71,10 @@ class Spans(CallWatcher):
         context.attach(trace.set_span_in_context(span))
         call.trace = trace.format_trace_id(span.get_span_context().trace_id)
 
-    def linked(self, call: Call, batch: LinkedBatch) -> None:
+    def linked(self, call: Call, request: LinkedRequest) -> None:
         if call.counts["requests"] > REQUESTS_SHOWN:
             return
-        stages = asdict(batch.timing)
+        stages = asdict(request.timing)
         # Stages of several batches are laid together, one after the other.
         end = time.time_ns()
         start = end - round(sum(stages.values()) * 1e9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import grpc
 import orjson
+import promql_parser
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -23,6 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from bioelx.client import Client, document, link_request
+from bioelx.settings import CHECKOUT
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
 
@@ -158,6 +161,102 @@ def test_the_server_its_release_and_its_process_are_described(seen, stub):
     assert seen.sample("bioelx_release_switches_total") == info.switches
     assert seen.sample("process_resident_memory_bytes") > 2**20
     assert seen.sample("process_open_fds") > 3
+
+
+def test_health_and_running_calls_are_told(seen, stub):
+    assert seen.sample("bioelx_live") == seen.sample("bioelx_ready") == 1
+    hold = threading.Event()
+
+    def requests() -> Iterator[pb.LinkRequest]:
+        yield link_request([document("flu")], id="only")
+        hold.wait(60)
+
+    stream = stub.LinkStream(requests())
+    assert next(stream).id == "only"
+    assert seen.sample("bioelx_calls_running", method="LinkStream") == 1
+    hold.set()
+    assert not list(stream)
+    assert seen.sample("bioelx_calls_running") == 0
+
+
+# Grafana
+
+
+DASHBOARD = orjson.loads((CHECKOUT / "deploy/grafana/bioelx.json").read_bytes())
+FROM_PROMETHEUS = {"job", "instance", "le"}
+"""Labels that samples have or get without our naming them."""
+
+
+def queries(node: Any) -> Iterator[str]:
+    """Every query of a dashboard, with a range where Grafana sets one."""
+    if isinstance(node, list):
+        for each in node:
+            yield from queries(each)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key == "expr":
+                yield value.replace("$__rate_interval", "5m")
+            else:
+                yield from queries(value)
+
+
+def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    parts = [getattr(node, name, None) for name in ("lhs", "rhs", "expr", "vector_selector")]
+    for part in (*parts, *getattr(node, "args", ())):
+        if part is not None:
+            yield from selectors(part)
+
+
+def test_every_metric_that_the_dashboard_asks_for_is_there(seen, stub):
+    stub.Link(link_request([document("flu")]))
+    labels: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(seen.scrape()):
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    asked = [each for query in queries(DASHBOARD) for each in selectors(promql_parser.parse(query))]
+    assert len(asked) > 20
+    for selector in asked:
+        assert selector.name in labels
+        matched = {matcher.name for matcher in selector.matchers.matchers}
+        assert matched - FROM_PROMETHEUS <= labels[selector.name], selector.name
+    ours = {name for name in labels if name.startswith("bioelx_")}
+    shown = {selector.name for selector in asked}
+    variables = " ".join(each["query"]["query"] for each in DASHBOARD["templating"]["list"][1:])
+    assert set(re.findall(r"bioelx_\w+", variables)) <= ours
+    assert {"bioelx_calls_total", "bioelx_stage_seconds_bucket"} <= shown
+
+
+def test_the_dashboard_is_one_that_grafana_takes():
+    assert DASHBOARD["uid"]
+    assert DASHBOARD["title"]
+    assert DASHBOARD["schemaVersion"] >= 36  # data sources by uid
+    assert DASHBOARD["id"] is None  # it is given one by the Grafana that it is put into
+    datasource, *others = DASHBOARD["templating"]["list"]
+    assert (datasource["type"], datasource["query"]) == ("datasource", "prometheus")
+    source = {"type": "prometheus", "uid": f"${{{datasource['name']}}}"}
+    assert all(each["datasource"] == source for each in others)
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    covered: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (place["x"] + right, place["y"] + down)
+            for right in range(place["w"])
+            for down in range(place["h"])
+        }
+        assert not cells & covered, panel["title"]
+        covered |= cells
+        if panel["type"] == "row":
+            continue
+        assert panel["datasource"] == source
+        assert all(target["datasource"] == source for target in panel["targets"])
+        references = [target["refId"] for target in panel["targets"]]
+        assert references
+        assert len(set(references)) == len(references)
 
 
 # OpenTelemetry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from bioelx.service.health import (
     SERVING,
     UNKNOWN,
     Health,
-    watch_worker,
+    watch_work,
 )
 
 LINKER, ADMIN = "bioelx.v1.EntityLinker", "bioelx.v1.ReleaseAdmin"
@@ -81,7 +82,8 @@ async def test_a_stuck_worker_makes_the_server_not_live_until_it_answers(health)
     health.is_ready()
     let_go = threading.Event()
     with ThreadPoolExecutor(1) as worker:
-        watching = asyncio.create_task(watch_worker(health, worker, limit=0.2))
+        answers = partial(asyncio.get_running_loop().run_in_executor, worker, bool)
+        watching = asyncio.create_task(watch_work(health, answers, limit=0.2))
         await asyncio.sleep(0.5)
         assert health.status(LIVE) == SERVING
         busy = worker.submit(let_go.wait, 60)
