@@ -195,10 +195,10 @@ class Linker:
         hits = self.search(mentions, vectors)
         timing.searching = perf_counter() - started
 
-        candidates = self.describe(mentions, hits)
+        retrieved = self.describe(mentions, hits)
 
         started = perf_counter()
-        candidates = list(map(self.rank, mentions, candidates))
+        candidates = list(map(self.rank, mentions, retrieved))
         timing.ranking = perf_counter() - started if self.ranker else 0.0
 
         links = tuple(map(self.decide, mentions, hits, candidates))
@@ -281,9 +281,7 @@ class Linker:
         names = iter(self.knowledge_base.names([hit.name_row for of in shown for hit in of]))
         labels = self._labels(shown, mentions)
         candidates = []
-        for mention, found, of_mention, labelled in zip(
-            mentions, hits, shown, labels, strict=True
-        ):
+        for mention, found, of_mention, labelled in zip(mentions, hits, shown, labels, strict=True):
             probabilities = self.confidence.probabilities(features_of(mention.key, found))
             candidates.append(
                 [

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -15,10 +14,12 @@ from grpc_reflection.v1alpha import reflection
 
 from bioelx.errors import ServiceError
 from bioelx.service.admin import Admin
+from bioelx.service.admission import Admission
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engines
 from bioelx.service.loading import Loader
 from bioelx.service.logs import log
+from bioelx.service.pipeline import Pipeline
 from bioelx.service.servicer import Servicer
 from bioelx.service.switch import Switch
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
@@ -72,11 +73,12 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
-    worker = ThreadPoolExecutor(1, "linker")
-    loader = Loader(settings, worker)
+    admission = Admission(settings.limits)
+    pipeline = Pipeline(batch_tokens=settings.limits.batch_tokens, served=admission.served)
+    loader = Loader(settings, pipeline)
     engines = Engines(settings.keep_loaded)
     switch = Switch(engines, loader, releases_dir())
-    servicer = Servicer(engines, switch.record, settings.limits)
+    servicer = Servicer(engines, pipeline, admission, switch.record, settings.limits)
     admin = Admin(engines, switch, releases_dir()) if settings.admin else None
     healthy = Health()
     server = _assemble(settings, servicer, admin, healthy)
@@ -105,8 +107,9 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     servicer.drain()
     await server.stop(settings.grace_seconds)
     await loader.close()
-    await engines.close()
-    await asyncio.to_thread(worker.shutdown)
+    engines.close()
+    servicer.close()
+    await pipeline.close()
     log("stopped")
 
 
