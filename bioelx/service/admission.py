@@ -61,7 +61,8 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._tokens_per_second = 0.0
+        self.tokens_per_second = 0.0
+        """As measured while there was more to do than could be done; 0 until then."""
         self._per_mention = _FIRST_GUESS
         self._callers: Counter[str] = Counter()
         self._patient = 0
@@ -78,7 +79,7 @@ class Admission:
     def bound(self) -> int:
         """Tokens that may be in the server together."""
         limits = self._limits
-        in_time = int(self._tokens_per_second * limits.queue_seconds)
+        in_time = int(self.tokens_per_second * limits.queue_seconds)
         return min(limits.queue_tokens, max(in_time, LEAST_BATCHES * limits.batch_tokens))
 
     @asynccontextmanager
@@ -138,8 +139,8 @@ class Admission:
         passed = now - self._measured_from
         if passed >= _MEASURED_SECONDS:
             rate = self._measured / passed
-            before = self._tokens_per_second or rate
-            self._tokens_per_second = before + _NEW_SHARE * (rate - before)
+            before = self.tokens_per_second or rate
+            self.tokens_per_second = before + _NEW_SHARE * (rate - before)
             self._measured_from, self._measured = now, 0
         if not more:
             self._measured_from = None
@@ -152,7 +153,7 @@ class Admission:
 
     def _until_room(self, weight: int) -> float:
         """Seconds until there is room, as things go."""
-        rate = self._tokens_per_second or self.bound
+        rate = self.tokens_per_second or self.bound
         return max(0.1, (self.tokens + weight - self.bound) / rate)
 
     def _has_room_for_the_patient(self, weight: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -20,7 +20,7 @@ two places in a dictionary, the record of its size; measured with tracemalloc, r
 
 @dataclass(slots=True)
 class CacheStats:
-    """Look-ups since the start of the server, and what is held now."""
+    """Mentions whose answer was there or not, and what is held now."""
 
     hits: int = 0
     misses: int = 0
@@ -37,7 +37,7 @@ class Cache:
 
     def __init__(self, limit: int) -> None:
         """`limit`: bytes; 0 keeps nothing."""
-        self.stats = CacheStats()
+        self._stats = CacheStats()
         self._limit = limit
         self._held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = Lock()
@@ -64,14 +64,18 @@ class Cache:
         with self._lock:
             before = self._held.pop(key, None)
             self._held[key] = value, size
-            self.stats.bytes += size - (before[1] if before else 0)
-            while self.stats.bytes > self._limit:
+            self._stats.bytes += size - (before[1] if before else 0)
+            while self._stats.bytes > self._limit:
                 _, (_, freed) = self._held.popitem(last=False)
-                self.stats.bytes -= freed
-            self.stats.entries = len(self._held)
+                self._stats.bytes -= freed
+            self._stats.entries = len(self._held)
+
+    def snapshot(self) -> CacheStats:
+        with self._lock:
+            return replace(self._stats)
 
     def count(self, hits: int, misses: int) -> None:
         """Counts mentions whose answer was there, and those that had to be looked for."""
         with self._lock:
-            self.stats.hits += hits
-            self.stats.misses += misses
+            self._stats.hits += hits
+            self._stats.misses += misses

@@ -73,7 +73,13 @@ class Engines:
     @property
     def loaded(self) -> dict[str, Engine]:
         """All that may answer, by release; the active one first, then the last active ones."""
-        return {engine.release: engine for engine in (self.active, *self._kept)}
+        return {self.active.release: self.active, **self.held}
+
+    @property
+    def held(self) -> dict[str, Engine]:
+        """The same, of a server that has loaded none yet: none."""
+        active = [self._active] if self._active else []
+        return {engine.release: engine for engine in (*active, *self._kept)}
 
     def find(self, release: str = "") -> Engine:
         """The engine of a release, or (empty) the active one.

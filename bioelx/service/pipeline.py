@@ -237,7 +237,8 @@ class Pipeline:
         seconds = _note(self._stages.searching, alive, started)
         for job in {item.job for item in alive}:
             job.timing.searching += seconds
-        self._doubtful.put(doubtful)
+        if doubtful:
+            self._doubtful.put(doubtful)
         self._deliver(answered)
         self._encoded.free(batch)
         return True
