@@ -67,7 +67,7 @@ def shipped(part: str) -> Path:
 
 
 class Limits(BaseSettings):
-    """What one request may ask; `Info` states these to callers."""
+    """What one request may ask, and how much may wait; `Info` states these to callers."""
 
     model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
 
@@ -78,6 +78,13 @@ class Limits(BaseSettings):
     max_top_k: int = Field(100, ge=1, description="candidates for a mention")
     default_top_k: int = Field(10, ge=1, description="candidates if a request names no number")
     max_message_bytes: int = Field(16 * 2**20, ge=1024, description="bytes of a gRPC message")
+    batch_tokens: int = Field(512, ge=1, description="tokens of the encoder in a batch")
+    queue_tokens: int = Field(
+        65_536, ge=1, description="tokens taken on and not yet answered before overload"
+    )
+    queue_seconds: float = Field(
+        1.0, gt=0, description="time in which what is taken on can be answered, before overload"
+    )
 
     @field_validator("default_top_k")
     @classmethod
@@ -110,8 +117,9 @@ class ServerSettings(BaseSettings):
     ranker_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the reranker's weights; auto: bfloat16 on a GPU, float32 on a CPU"
     )
-    batch_mentions: int = Field(64, ge=1, description="mentions encoded and searched together")
-    queue_mentions: int = Field(16_384, ge=1, description="mentions waiting before overload")
+    cache_bytes: int = Field(
+        256 * 2**20, ge=0, description="memory for answers found before, a release; 0: no cache"
+    )
     grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")
     metrics_address: str = Field(
         "", description="host:port that answers Prometheus over HTTP; empty: none"

@@ -30,10 +30,10 @@ class LinkedRequest:
 
     release: str
     timing: Timing
-    linked: int
+    linked: int = 0
     """Mentions that have a concept."""
-    nil: int
-    """Mentions that have none."""
+    nil: int = 0
+    """Mentions that have none. A search decides of neither."""
 
 
 class CallWatcher:

@@ -5,7 +5,7 @@ Labels hold names of methods, stages, codes and releases: nothing that callers c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from wsgiref.simple_server import WSGIServer
@@ -29,10 +29,13 @@ from prometheus_client.metrics_core import (
 )
 
 from bioelx.errors import ServiceError
+from bioelx.service.cache import CacheStats
 from bioelx.service.call import Call, CallWatcher, LinkedRequest
 from bioelx.service.engine import Engine, Engines
 from bioelx.service.health import LIVE, SERVER, SERVING, Health
 from bioelx.service.loading import CanaryRecord
+from bioelx.service.pipeline import PipelineStats, StageStats
+from bioelx.service.stats import EngineStats
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import host_and_port
 from bioelx.v1 import linker_pb2 as pb
@@ -91,10 +94,17 @@ class ServerMetrics:
     """A collector of what a server is and does, read when Prometheus asks."""
 
     def __init__(
-        self, health: Health, engines: Engines, switches: SwitchRecord, canaries: CanaryRecord
+        self,
+        health: Health,
+        engines: Engines,
+        stats: Callable[[], EngineStats],
+        switches: SwitchRecord,
+        canaries: CanaryRecord,
     ) -> None:
+        """What it is given is read in another thread: numbers only, each of its own moment."""
         self._health = health
         self._engines = engines
+        self._stats = stats
         self._switches = switches
         self._canaries = canaries
 
@@ -131,15 +141,11 @@ class ServerMetrics:
         canaries.add_metric(["passed"], self._canaries.passed)
         canaries.add_metric(["failed"], self._canaries.failed)
         yield canaries
-        try:
-            loaded = self._engines.loaded
-        except ServiceError:  # none yet
-            loaded = {}
-        yield from _of_releases(loaded)
-        yield from _of_queues(loaded.values())
+        yield from _of_releases(self._engines.held)
+        yield from _of_work(self._stats())
 
 
-def _of_releases(loaded: dict[str, Engine]) -> Iterable[Metric]:
+def _of_releases(loaded: Mapping[str, Engine]) -> Iterable[Metric]:
     """What the loaded releases are; the first one is active."""
     active = InfoMetricFamily("bioelx_release", "The release that answers")
     created = GaugeMetricFamily(
@@ -168,18 +174,72 @@ def _of_releases(loaded: dict[str, Engine]) -> Iterable[Metric]:
     )
 
 
-def _of_queues(engines: Iterable[Engine]) -> Iterable[Metric]:
-    batchers = [engine.batcher for engine in engines]
+def _of_work(stats: EngineStats) -> Iterable[Metric]:
     yield GaugeMetricFamily(
-        "bioelx_queue_mentions",
-        "Mentions that wait for a batch",
-        value=sum(batcher.waiting_queries for batcher in batchers),
+        "bioelx_queue_tokens", "Tokens taken on and not yet answered", value=stats.tokens
     )
     yield GaugeMetricFamily(
-        "bioelx_queue_requests",
-        "Requests with mentions that wait for a batch",
-        value=sum(batcher.waiting_requests for batcher in batchers),
+        "bioelx_queue_bound_tokens", "Tokens over which calls are turned away", value=stats.bound
     )
+    yield GaugeMetricFamily(
+        "bioelx_queue_encoder_tokens",
+        "Tokens that wait for the encoder",
+        value=stats.pipeline.waiting_tokens,
+    )
+    yield GaugeMetricFamily(
+        "bioelx_queue_ranker_mentions",
+        "Mentions that wait for the ranker",
+        value=stats.pipeline.waiting_for_ranker,
+    )
+    yield GaugeMetricFamily(
+        "bioelx_capacity_tokens_per_second",
+        "Tokens answered in a second while there was more to do; 0 until that was so",
+        value=stats.tokens_per_second,
+    )
+    yield CounterMetricFamily(
+        "bioelx_requests_rejected", "Requests turned away for overload", value=stats.rejected
+    )
+    yield CounterMetricFamily(
+        "bioelx_workers_replaced",
+        "Threads that died and were replaced",
+        value=stats.pipeline.workers_replaced,
+    )
+    yield from _of_batches(stats.pipeline)
+    yield from _of_caches(stats.caches)
+
+
+def _of_batches(stats: PipelineStats) -> Iterable[Metric]:
+    batches = CounterMetricFamily("bioelx_batches", "Batches of each stage", labels=["stage"])
+    mentions = CounterMetricFamily("bioelx_batch_mentions", "Mentions in them", labels=["stage"])
+    seconds = CounterMetricFamily("bioelx_batch_seconds", "Time spent on them", labels=["stage"])
+    for stage in ("encoding", "searching", "ranking"):
+        of_stage: StageStats = getattr(stats, stage)
+        batches.add_metric([stage], of_stage.batches)
+        mentions.add_metric([stage], of_stage.mentions)
+        seconds.add_metric([stage], of_stage.seconds)
+    yield from (batches, mentions, seconds)
+    yield CounterMetricFamily(
+        "bioelx_batch_tokens", "Tokens in the batches of the encoder", value=stats.encoding.tokens
+    )
+
+
+def _of_caches(caches: Mapping[str, CacheStats]) -> Iterable[Metric]:
+    hits = CounterMetricFamily(
+        "bioelx_cache_hits", "Mentions whose answer was in the cache", labels=["release"]
+    )
+    misses = CounterMetricFamily(
+        "bioelx_cache_misses", "Mentions whose answer was not", labels=["release"]
+    )
+    entries = GaugeMetricFamily(
+        "bioelx_cache_entries", "What is in the cache of a release", labels=["release"]
+    )
+    held = GaugeMetricFamily("bioelx_cache_bytes", "Memory that it takes", labels=["release"])
+    for release, stats in caches.items():
+        hits.add_metric([release], stats.hits)
+        misses.add_metric([release], stats.misses)
+        entries.add_metric([release], stats.entries)
+        held.add_metric([release], stats.bytes)
+    yield from (hits, misses, entries, held)
 
 
 def new_registry() -> CollectorRegistry:

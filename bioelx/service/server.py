@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import grpc
@@ -16,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from bioelx.errors import ServiceError
 from bioelx.service.admin import Admin
+from bioelx.service.admission import Admission
 from bioelx.service.call import CallWatcher
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engines
@@ -24,7 +24,9 @@ from bioelx.service.loading import Loader
 from bioelx.service.logs import log
 from bioelx.service.metrics import ServerMetrics
 from bioelx.service.observe import observed
+from bioelx.service.pipeline import Pipeline
 from bioelx.service.servicer import Servicer
+from bioelx.service.stats import engine_stats
 from bioelx.service.switch import Switch
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
 from bioelx.v1 import linker_pb2 as pb
@@ -54,16 +56,16 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
-    worker = ThreadPoolExecutor(1, "linker")
-    loader = Loader(settings, worker)
+    admission = Admission(settings.limits)
+    pipeline = Pipeline(batch_tokens=settings.limits.batch_tokens, served=admission.served)
+    loader = Loader(settings, pipeline)
     engines = Engines(settings.keep_loaded)
     switch = Switch(engines, loader, releases_dir())
-    servicer = Servicer(engines, switch.record, settings.limits)
+    servicer = Servicer(engines, pipeline, admission, switch.record, settings.limits)
     admin = Admin(engines, switch, releases_dir()) if settings.admin else None
-    # An empty task comes after the batch that the worker is at.
-    worker_answers = partial(asyncio.get_running_loop().run_in_executor, worker, bool)
     health = Health(_services(admin))
-    metrics = ServerMetrics(health, engines, switch.record, loader.canaries)
+    stats = partial(engine_stats, engines, pipeline, admission)
+    metrics = ServerMetrics(health, engines, stats, switch.record, loader.canaries)
     async with observed(settings, health, metrics) as watchers:
         server = _assemble(settings, servicer, admin, health, watchers)
         address = _listen(server, settings)
@@ -82,9 +84,8 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
         if not settings.release:
             background.append(asyncio.create_task(switch.watch()))
         if settings.stuck_seconds:
-            background.append(
-                asyncio.create_task(watch_work(health, worker_answers, settings.stuck_seconds))
-            )
+            watching = watch_work(health, pipeline.progress, settings.stuck_seconds)
+            background.append(asyncio.create_task(watching))
         await stopped.wait()
         log("stopping", grace_seconds=settings.grace_seconds)
         for task in background:
@@ -93,8 +94,9 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
         servicer.drain()
         await server.stop(settings.grace_seconds)
     await loader.close()
-    await engines.close()
-    await asyncio.to_thread(worker.shutdown)
+    engines.close()
+    servicer.close()
+    await pipeline.close()
     log("stopped")
 
 

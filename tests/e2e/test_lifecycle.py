@@ -48,7 +48,7 @@ def test_a_damaged_release_is_refused_with_the_files_name(tiny_release, tiny_hom
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_running_calls_finish_and_new_ones_are_refused(start_server, number):
-    with start_server("--batch-mentions", "1") as server, Client(server.address) as client:
+    with start_server("--batch-tokens", "1") as server, Client(server.address) as client:
         documents = [document(f"unheard-of ailment number {i}") for i in range(100)]
         with ThreadPoolExecutor(4) as pool:
             running = [pool.submit(client.link, documents) for _ in range(2)]

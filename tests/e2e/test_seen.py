@@ -179,6 +179,29 @@ def test_health_and_running_calls_are_told(seen, stub):
     assert seen.sample("bioelx_calls_running") == 0
 
 
+def test_batches_the_queue_and_the_cache_are_told(seen, stub):
+    release = stub.Info(pb.InfoRequest()).release
+    names = ("bioelx_cache_hits_total", "bioelx_cache_misses_total", "bioelx_cache_entries",
+             "bioelx_cache_bytes", "bioelx_batch_tokens_total")  # fmt: skip
+    before = {name: seen.sample(name) for name in names}
+    batches = seen.sample("bioelx_batches_total", stage="encoding")
+    for _ in range(3):
+        stub.Link(link_request([document("a sickness that comes again")]))
+    after = {name: seen.sample(name) for name in names}
+    assert after["bioelx_cache_misses_total"] == before["bioelx_cache_misses_total"] + 1
+    assert after["bioelx_cache_hits_total"] == before["bioelx_cache_hits_total"] + 2
+    assert all(after[name] > before[name] for name in names)
+    assert seen.sample("bioelx_cache_hits_total", release=release) > 0
+    assert seen.sample("bioelx_batches_total", stage="encoding") == batches + 1
+    for stage in ("encoding", "searching"):
+        assert seen.sample("bioelx_batch_mentions_total", stage=stage) > 0
+        assert seen.sample("bioelx_batch_seconds_total", stage=stage) > 0
+    assert seen.sample("bioelx_queue_tokens") == 0
+    assert seen.sample("bioelx_queue_bound_tokens") > 0
+    assert seen.sample("bioelx_requests_rejected_total") == 0
+    assert seen.sample("bioelx_workers_replaced_total") == 0
+
+
 # Grafana
 
 
@@ -270,7 +293,7 @@ def attributes(span: Span) -> dict[str, Any]:
 
 def test_a_call_joins_the_trace_of_its_caller(seen, stub):
     call_id = "traced-call"
-    documents = [document("flu"), document("wart")]
+    documents = [document("an ailment to be traced"), document("and another")]
     reply = stub.Link(link_request(documents), metadata=[TRACEPARENT, ("x-request-id", call_id)])
     span = until(lambda: spans_of(seen, call_id))[0]
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
@@ -381,7 +404,7 @@ def test_the_health_port_answers_health_and_nothing_else(seen):
 
 
 def test_at_the_stop_it_is_first_not_ready_and_still_live(start_server):
-    options = ("--health-address", "127.0.0.1:0", "--batch-mentions", "1", "--grace-seconds", "60")
+    options = ("--health-address", "127.0.0.1:0", "--batch-tokens", "1", "--grace-seconds", "60")
     with start_server(*options) as server, Client(server.address, timeout=120) as client:
         address = Seen(server, Collector()).port("answering health checks")
         with grpc.insecure_channel(address) as channel, ThreadPoolExecutor(1) as pool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from bioelx.service.cache import Cache
+from bioelx.service.engine import Engine
 from bioelx.service.health import (
     LIVE,
     NOT_SERVING,
@@ -20,6 +20,8 @@ from bioelx.service.health import (
     Health,
     watch_work,
 )
+from bioelx.service.pipeline import Pipeline
+from bioelx.types import LinkOptions, Query
 
 LINKER, ADMIN = "bioelx.v1.EntityLinker", "bioelx.v1.ReleaseAdmin"
 
@@ -78,23 +80,36 @@ async def test_watchers_hear_of_changes_and_have_a_last_word(health, stub):
     assert await live.read() is grpc.aio.EOF
 
 
-async def test_a_stuck_worker_makes_the_server_not_live_until_it_answers(health):
+@pytest.mark.parametrize("stage", ["embed", "search"])
+async def test_a_stuck_stage_makes_the_server_not_live_until_it_goes_on(
+    health, tiny_linker, monkeypatch, stage
+):
     health.is_ready()
     let_go = threading.Event()
-    with ThreadPoolExecutor(1) as worker:
-        answers = partial(asyncio.get_running_loop().run_in_executor, worker, bool)
-        watching = asyncio.create_task(watch_work(health, answers, limit=0.2))
-        await asyncio.sleep(0.5)
+    work = getattr(tiny_linker, stage)
+
+    def stuck(*arguments):
+        assert let_go.wait(60)
+        return work(*arguments)
+
+    pipeline = Pipeline(batch_tokens=64, served=lambda tokens, more: None)
+    engine = Engine(tiny_linker, Cache(0))
+    mentions = tiny_linker.read([Query.bare("influenza", "en")], LinkOptions())
+    watching = asyncio.create_task(watch_work(health, pipeline.progress, limit=1))
+    try:
+        await pipeline.link(engine, mentions)
         assert health.status(LIVE) == SERVING
-        busy = worker.submit(let_go.wait, 60)
-        try:
-            await until(lambda: health.status(LIVE) == NOT_SERVING)
-            assert health.status(LINKER) == NOT_SERVING
-        finally:
-            let_go.set()
-        busy.result()
+        monkeypatch.setattr(tiny_linker, stage, stuck)
+        linking = asyncio.create_task(pipeline.link(engine, mentions))
+        await until(lambda: health.status(LIVE) == NOT_SERVING)
+        assert health.status(LINKER) == NOT_SERVING
+        let_go.set()
+        assert isinstance((await linking)[0], bytes)
         await until(lambda: health.status(LINKER) == SERVING)
+    finally:
+        let_go.set()
         watching.cancel()
+        await pipeline.close()
 
 
 async def until(condition):
