@@ -6,7 +6,7 @@ Labels hold names of methods, stages, codes and releases: nothing that callers c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.metadata import version
 from wsgiref.simple_server import WSGIServer
 
@@ -38,6 +38,7 @@ from bioelx.service.pipeline import PipelineStats, StageStats
 from bioelx.service.stats import EngineStats
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import host_and_port
+from bioelx.types import Timing
 from bioelx.v1 import linker_pb2 as pb
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -55,14 +56,14 @@ class CallMetrics(CallWatcher):
             "bioelx_call_seconds", "Time that calls took", ["method"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
-        self._stage_seconds = Histogram(
+        stage_seconds = Histogram(
             "bioelx_stage_seconds", "Time that requests spent in each stage", ["stage"],
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
         self._running = Gauge(
             "bioelx_calls_running", "Calls that are being answered", ["method"], registry=registry
         )
-        self._links = Counter(
+        links = Counter(
             "bioelx_links", "Mentions that were linked or found to be NIL", ["result"],
             registry=registry,
         )  # fmt: skip
@@ -72,17 +73,17 @@ class CallMetrics(CallWatcher):
                 self._calls.labels(method.name, grpc.StatusCode.OK.name)
                 self._call_seconds.labels(method.name)
                 self._running.labels(method.name)
-        for result in ("linked", "nil"):
-            self._links.labels(result)
+        self._stages = {stage.name: stage_seconds.labels(stage.name) for stage in fields(Timing)}
+        self._linked, self._nil = links.labels("linked"), links.labels("nil")
 
     def began(self, call: Call, metadata: Mapping[str, str]) -> None:
         self._running.labels(call.method).inc()
 
     def linked(self, call: Call, request: LinkedRequest) -> None:
-        for stage, seconds in asdict(request.timing).items():
-            self._stage_seconds.labels(stage).observe(seconds)
-        self._links.labels("linked").inc(request.linked)
-        self._links.labels("nil").inc(request.nil)
+        for stage, histogram in self._stages.items():
+            histogram.observe(getattr(request.timing, stage))
+        self._linked.inc(request.linked)
+        self._nil.inc(request.nil)
 
     def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
         self._running.labels(call.method).dec()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import signal
+import socket
 import threading
 import time
 import urllib.request
@@ -420,6 +422,18 @@ def test_at_the_stop_it_is_first_not_ready_and_still_live(start_server):
             assert not running.done()  # or this tells nothing
             assert len(running.result().documents) == 60
         assert server.process.wait(60) == 0
+
+
+def test_bytes_that_are_no_calls_do_the_ports_no_harm(seen):
+    events = ("answering health checks", "answering Prometheus")
+    for address in map(seen.port, events):
+        host, _, port = address.rpartition(":")
+        for number in range(10):
+            with socket.create_connection((host, int(port)), timeout=10) as connection:
+                connection.sendall(random.Random(number).randbytes(500))
+    assert seen.sample("bioelx_live") == 1
+    with grpc.insecure_channel(seen.port(events[0])) as channel:
+        assert check(channel, "live") == HealthCheckResponse.SERVING
 
 
 # What is never seen
