@@ -33,7 +33,8 @@ def requests(mentions: int, first: int = 0) -> Iterator[pb.LinkRequest]:
     """Requests of `PER_REQUEST` mentions each; the id tells which mentions."""
     for start in range(first, first + mentions, PER_REQUEST):
         documents = [
-            document(f"ailment {i % DISTINCT}", id=str(i)) for i in range(start, start + PER_REQUEST)
+            document(f"ailment {i % DISTINCT}", id=str(i))
+            for i in range(start, start + PER_REQUEST)
         ]
         yield link_request(documents, id=str(start), top_k=3, rerank="never")
 
@@ -94,7 +95,7 @@ def test_a_million_mentions_in_one_call_take_no_more_memory_than_a_few(server, c
 
 BULKY = 100_000
 """Bytes of a bulky request, and of its reply."""
-BUFFERS = 24 * 2**20
+BUFFERS = 64 * 2**20
 """More than the transport and the window of a stream hold at both ends."""
 
 
@@ -108,7 +109,7 @@ async def test_the_async_client_reads_requests_no_faster_than_they_are_answered(
 
     async def asked():
         nonlocal sent
-        for request in bulky_requests(800):
+        for request in bulky_requests(1600):
             sent += 1
             yield request
 
@@ -117,7 +118,7 @@ async def test_the_async_client_reads_requests_no_faster_than_they_are_answered(
             received += 1
             ahead = max(ahead, sent - received)
             assert len(reply.documents[0].document_id) == BULKY
-    assert received == sent == 800
+    assert received == sent == 1600
     assert ahead * BULKY < BUFFERS
 
 
@@ -127,7 +128,7 @@ def test_a_slow_reader_is_read_no_further(server):
 
     def asked() -> Iterator[pb.LinkRequest]:
         nonlocal sent
-        for request in bulky_requests(800):
+        for request in bulky_requests(1600):
             sent += 1
             yield request
 
@@ -142,8 +143,8 @@ def test_a_slow_reader_is_read_no_further(server):
         assert memory(server.process.pid) < before + BUFFERS / 2**20
         with Client(server.address, timeout=60) as other:
             assert other.search("flu").candidates
-        assert sum(1 for _ in call) == 799
-        assert sent == 800
+        assert sum(1 for _ in call) == 1599
+        assert sent == 1600
 
 
 VANISHING = """

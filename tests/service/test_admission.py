@@ -18,9 +18,7 @@ MENTION = 8  # tokens, at first
 
 
 async def enter(stack: AsyncExitStack, admission: Admission, tokens: int, caller: str = "a", **how):
-    place = await stack.enter_async_context(
-        admission.place(tokens // MENTION, 0, caller, **how)
-    )
+    place = await stack.enter_async_context(admission.place(tokens // MENTION, 0, caller, **how))
     place.weigh(tokens, tokens // MENTION, 0)
     return place
 
