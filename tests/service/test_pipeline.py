@@ -7,7 +7,7 @@ import ctypes
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,38 +26,6 @@ from bioelx.v1 import linker_pb2 as pb
 
 OPTIONS = LinkOptions(top_k=3)
 MENTIONS = ["flu", "wart", "Herzinfarkt", "심근경색", "kalp krizi", "a fever that nobody named"]
-
-
-class Scripted(Linker):
-    """The real linker, whose steps can be held back and made to fail, and are written down."""
-
-    def __init__(self, linker: Linker, ranker: Any = None) -> None:
-        super().__init__(
-            linker.manifest,
-            linker.knowledge_base,
-            linker.encoder,
-            linker.index,
-            linker.confidence,
-            ranker,
-        )
-        self.embedded: list[int] = []
-        self.searched: list[list[str]] = []
-        self.go = threading.Event()
-        self.go.set()
-        self.before_embedding: Callable[[Sequence[Sequence[int]]], None] = lambda tokens: None
-        self.before_search: Callable[[list[str]], None] = lambda keys: None
-
-    def embed(self, tokens):
-        self.embedded.append(len(tokens))
-        assert self.go.wait(30)
-        self.before_embedding(tokens)
-        return super().embed(tokens)
-
-    def search(self, mentions, vectors):
-        keys = [mention.key for mention in mentions]
-        self.searched.append(keys)
-        self.before_search(keys)
-        return super().search(mentions, vectors)
 
 
 class Running:
@@ -82,14 +50,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    linker: Linker, *, batch_tokens: int = 512, cache_bytes: int = 0
+    linker: Any, *, batch_tokens: int = 512, cache_bytes: int = 0
 ) -> AsyncIterator[Running]:
     pipeline = Pipeline(batch_tokens=batch_tokens, served=lambda tokens, more: None)
     try:
         yield Running(linker, pipeline, cache_bytes)
     finally:
-        if isinstance(linker, Scripted):
-            linker.go.set()
+        linker.go.set()
         async with asyncio.timeout(30):
             await pipeline.close()
 
@@ -98,11 +65,6 @@ async def until(condition) -> None:
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-def linker(tiny_linker: Linker) -> Scripted:
-    return Scripted(tiny_linker)
 
 
 def expected(linker: Linker, *mentions: str, options: LinkOptions = OPTIONS) -> list[bytes]:
@@ -252,9 +214,11 @@ class ByContext:
         return [10.0 * sign * i for i in range(len(candidates))]
 
 
-async def test_what_the_ranker_read_of_one_document_is_never_an_answer_to_another(tiny_linker):
+async def test_what_the_ranker_read_of_one_document_is_never_an_answer_to_another(
+    tiny_linker, scripted
+):
     ranker = ByContext()
-    linker = Scripted(tiny_linker, ranker)
+    linker = scripted(tiny_linker, ranker)
     options = LinkOptions(top_k=16, rerank=Rerank.ALWAYS)
 
     async def link(server: Running, before: str) -> bytes:
@@ -287,7 +251,8 @@ async def test_only_the_request_at_fault_fails(linker, tiny_linker):
         asked = [asyncio.create_task(server.link("cough"))]
         await until(lambda: linker.embedded)
         asked += [
-            asyncio.create_task(server.link(*each)) for each in (["flu"], ["wart", "flu"], ["plague"])
+            asyncio.create_task(server.link(*each))
+            for each in (["flu"], ["wart", "flu"], ["plague"])
         ]
         await asyncio.sleep(0.05)
         linker.go.set()
@@ -322,8 +287,8 @@ async def test_a_mention_without_memory_fails_alone(linker, tiny_linker):
     assert isinstance(without, MemoryError)
 
 
-async def test_a_mention_that_the_ranker_has_no_memory_for_fails_alone(tiny_linker):
-    linker = Scripted(tiny_linker, ByContext())
+async def test_a_mention_that_the_ranker_has_no_memory_for_fails_alone(tiny_linker, scripted):
+    linker = scripted(tiny_linker, ByContext())
     texts = ["first: ", "no memory: ", "second: "]
     queries = [Query(text + "flu", len(text), len(text) + 3) for text in texts]
     mentions = linker.read(queries, LinkOptions(rerank=Rerank.ALWAYS))
