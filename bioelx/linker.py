@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 import langcodes
 import numpy as np
@@ -50,6 +51,24 @@ SURE = 0.9
 
 RANKED = 16
 """Candidates that the ranker reads, however few or many a caller wants to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """What is asked, as the journey takes it: checked and in normal form."""
+
+    key: str
+    """The mention's normal form."""
+    query: Query
+    """Its language in standard form."""
+    options: LinkOptions
+
+
+class Scope(NamedTuple):
+    """What a search depends on beside the mention."""
+
+    top_k: int
+    types: tuple[str, ...]
 
 
 class Linker:
@@ -164,100 +183,110 @@ class Linker:
             InvalidRequestError: a mention has no visible character, or a language or an option is
                 refused.
         """
+        mentions = self.read(queries, options)
+        timing = Timing()
+
+        started = perf_counter()
+        distinct = {key: row for row, key in enumerate(dict.fromkeys(m.key for m in mentions))}
+        vectors = self.embed(self.tokenise(list(distinct)))[[distinct[m.key] for m in mentions]]
+        timing.encoding = perf_counter() - started
+
+        started = perf_counter()
+        hits = self.search(mentions, vectors)
+        timing.searching = perf_counter() - started
+
+        retrieved = self.describe(mentions, hits)
+
+        started = perf_counter()
+        candidates = list(map(self.rank, mentions, retrieved))
+        timing.ranking = perf_counter() - started if self.ranker else 0.0
+
+        links = tuple(map(self.decide, mentions, hits, candidates))
+        return LinkedBatch(links, self.manifest.id, timing)
+
+    # The steps of the journey. A server calls them too, each in a thread of its own: no two calls
+    # of one step at the same time.
+
+    def read(
+        self, queries: Sequence[Query], options: LinkOptions | Sequence[LinkOptions]
+    ) -> list[Mention]:
+        """Checks what is asked and brings it into normal form; see `link`."""
         if isinstance(options, LinkOptions):
             options = [options] * len(queries)
         for each in dict.fromkeys(options):
             self.check(each)
-        keys = [normalise(query.mention) for query in queries]
-        for i, key in enumerate(keys):
+        mentions = []
+        for i, (query, wanted) in enumerate(zip(queries, options, strict=True)):
+            key = normalise(query.mention)
             if not key:
                 raise InvalidRequestError(f"queries[{i}]", "has no visible character")
-        queries = [
-            replace(query, language=read_language(query.language, f"queries[{i}].language"))
-            if query.language
-            else query
-            for i, query in enumerate(queries)
-        ]
+            if query.language:
+                language = read_language(query.language, f"queries[{i}].language")
+                query = replace(query, language=language)
+            mentions.append(Mention(key, query, wanted))
+        return mentions
 
-        timing = Timing()
-        started = perf_counter()
-        distinct = {key: row for row, key in enumerate(dict.fromkeys(keys))}
-        vectors = self.encoder.encode(list(distinct))[[distinct[key] for key in keys]]
-        timing.encoding = perf_counter() - started
+    def tokenise(self, keys: Sequence[str]) -> list[list[int]]:
+        """The encoder's tokens of each normalised mention; their number is what it costs."""
+        return self.encoder.tokenise(keys)
 
-        started = perf_counter()
-        hits = self._retrieve(queries, keys, vectors, options)
-        timing.searching = perf_counter() - started
+    def embed(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """The vectors of mentions, float32 [mentions, dim].
 
-        features = [features_of(key, found) for key, found in zip(keys, hits, strict=True)]
-        candidates = self._describe(hits, features, queries, options)
+        Raises:
+            MemoryError: there is none for so many at once.
+        """
+        return self.encoder.embed(tokens)
 
-        if self.ranker is not None:
-            started = perf_counter()
-            candidates = [
-                self._rank(self.ranker, found, query, wanted)[: wanted.top_k]
-                for found, query, wanted in zip(candidates, queries, options, strict=True)
-            ]
-            timing.ranking = perf_counter() - started
-
-        candidates = [
-            self._explain(found, seen) if wanted.explain else found
-            for found, seen, wanted in zip(candidates, features, options, strict=True)
-        ]
-        links = tuple(
-            self._decide(f, wanted) for f, wanted in zip(candidates, options, strict=True)
-        )
-        return LinkedBatch(links, self.manifest.id, timing)
-
-    def _retrieve(
-        self,
-        queries: Sequence[Query],
-        keys: Sequence[str],
-        vectors: npt.NDArray[np.float32],
-        options: Sequence[LinkOptions],
+    def search(
+        self, mentions: Sequence[Mention], vectors: npt.NDArray[np.float32]
     ) -> list[list[Hit]]:
-        """Retrieves together what is searched in the same way."""
-        groups: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
-        for i, wanted in enumerate(options):
-            groups[max(self._depth(wanted), CONSIDERED), wanted.types].append(i)
-        hits: list[list[Hit]] = [[] for _ in queries]
-        for (top_k, types), rows in groups.items():
+        """The concepts found for each mention; those are searched together that have one scope."""
+        groups: dict[Scope, list[int]] = defaultdict(list)
+        for i, mention in enumerate(mentions):
+            groups[self.scope(mention)].append(i)
+        hits: list[list[Hit]] = [[] for _ in mentions]
+        for scope, rows in groups.items():
             found = self._retriever.retrieve(
-                [keys[i] for i in rows],
+                [mentions[i].key for i in rows],
                 vectors[rows],
-                [queries[i].language for i in rows],
-                top_k=top_k,
-                types=types,
+                [mentions[i].query.language for i in rows],
+                top_k=scope.top_k,
+                types=scope.types,
             )
-            for i, of_query in zip(rows, found, strict=True):
-                hits[i] = of_query
+            for i, of_mention in zip(rows, found, strict=True):
+                hits[i] = of_mention
         return hits
+
+    def scope(self, mention: Mention) -> Scope:
+        """What of a mention's options its search depends on, beside its key and language."""
+        wanted = mention.options
+        return Scope(max(self._depth(wanted), CONSIDERED), wanted.types)
 
     def _depth(self, wanted: LinkOptions) -> int:
         """Candidates that are described: what the ranker reads does not depend on what is shown."""
         reads = self.ranker is not None and wanted.rerank is not Rerank.NEVER
         return max(wanted.top_k, RANKED) if reads else wanted.top_k
 
-    def _describe(
-        self,
-        hits: Sequence[Sequence[Hit]],
-        features: Sequence[Sequence[Features]],
-        queries: Sequence[Query],
-        options: Sequence[LinkOptions],
+    def describe(
+        self, mentions: Sequence[Mention], hits: Sequence[Sequence[Hit]]
     ) -> list[list[Candidate]]:
         """The hits that are asked for as candidates; what they say is read for all at once."""
-        shown = [found[: self._depth(wanted)] for found, wanted in zip(hits, options, strict=True)]
+        shown = [
+            found[: self._depth(mention.options)]
+            for found, mention in zip(hits, mentions, strict=True)
+        ]
         concept_rows = list({hit.concept_row for found in shown for hit in found})
         concepts = dict(zip(concept_rows, self.knowledge_base.concepts(concept_rows), strict=True))
         names = iter(self.knowledge_base.names([hit.name_row for of in shown for hit in of]))
-        labels = self._labels(shown, queries, options)
+        labels = self._labels(shown, mentions)
         candidates = []
-        for seen, of_query, wanted, labelled in zip(features, shown, options, labels, strict=True):
-            probabilities = self.confidence.probabilities(seen)
+        for mention, found, of_mention, labelled in zip(mentions, hits, shown, labels, strict=True):
+            probabilities = self.confidence.probabilities(features_of(mention.key, found))
             candidates.append(
                 [
                     Candidate(
-                        concept=_with_schemes(concepts[hit.concept_row], wanted.schemes),
+                        concept=_with_schemes(concepts[hit.concept_row], mention.options.schemes),
                         matched=next(names),
                         exact=hit.exact,
                         retrieval_score=hit.score,
@@ -267,7 +296,7 @@ class Linker:
                         probability=probabilities[rank - 1],
                     )
                     for rank, (hit, (label, language)) in enumerate(
-                        zip(of_query, labelled, strict=True), start=1
+                        zip(of_mention, labelled, strict=True), start=1
                     )
                 ]
             )
@@ -276,14 +305,13 @@ class Linker:
     def _labels(
         self,
         hits: Sequence[Sequence[Hit]],
-        queries: Sequence[Query],
-        options: Sequence[LinkOptions],
+        mentions: Sequence[Mention],
     ) -> list[list[tuple[str, str]]]:
-        """The label of each hit in the languages that its query asks for, with its language."""
+        """The label of each hit in the languages that its mention asks for, with its language."""
         rows: dict[tuple[str, ...], set[int]] = defaultdict(set)
         languages = []
-        for found, query, wanted in zip(hits, queries, options, strict=True):
-            tags = wanted.label_languages or (query.language, "en")
+        for found, mention in zip(hits, mentions, strict=True):
+            tags = mention.options.label_languages or (mention.query.language, "en")
             languages.append(tuple(langcodes.standardize_tag(tag) for tag in tags if tag))
             rows[languages[-1]].update(hit.concept_row for hit in found)
         labels = {
@@ -295,17 +323,27 @@ class Linker:
             for found, tags in zip(hits, languages, strict=True)
         ]
 
-    def _rank(
-        self, ranker: Ranker, candidates: list[Candidate], query: Query, options: LinkOptions
-    ) -> list[Candidate]:
-        """Lets the ranker read the context where it is wanted and can change the answer."""
-        if options.rerank is Rerank.NEVER or not candidates:
+    def asks_ranker(self, mention: Mention, candidates: Sequence[Candidate]) -> bool:
+        """Whether the ranker is to read the context: where it is wanted and can change the answer.
+        Without it the answer depends on the mention alone, whatever its document says.
+        """
+        rerank = mention.options.rerank
+        if self.ranker is None or rerank is Rerank.NEVER or not candidates:
+            return False
+        return rerank is Rerank.ALWAYS or candidates[0].probability < SURE
+
+    def rank(self, mention: Mention, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Lets the ranker read the context if it is to.
+
+        Raises:
+            MemoryError: there is none for a single candidate.
+        """
+        if self.ranker is None or not self.asks_ranker(mention, candidates):
             return candidates
-        if options.rerank is Rerank.AUTO and candidates[0].probability >= SURE:
-            return candidates
+        query = mention.query
         read, rest = candidates[:RANKED], candidates[RANKED:]
         named = self._with_names(read, query.language)
-        log_odds = ranker.log_odds(window_around(query), named)
+        log_odds = self.ranker.log_odds(window_around(query), named)
         ranked = [
             replace(
                 c,
@@ -317,6 +355,36 @@ class Linker:
         shared = share_out([c.probability for c in ranked])
         ranked = [replace(c, probability=p) for c, p in zip(ranked, shared, strict=True)]
         return [*sorted(ranked, key=lambda c: (-c.probability, c.retrieval_rank)), *rest]
+
+    def _with_names(self, candidates: Sequence[Candidate], language: str) -> list[Candidate]:
+        """The candidates with names in the mention's language and in English, whichever languages
+        the caller wants to see.
+        """
+        kb = self.knowledge_base
+        found = (kb.row_of(candidate.concept.concept_id) for candidate in candidates)
+        rows = [row for row in found if row is not None]
+        names = [kb.best_names(rows, each, NAMES_READ) for each in dict.fromkeys((language, "en"))]
+        return [
+            replace(candidate, names=tuple(chain.from_iterable(of_candidate)))
+            for candidate, *of_candidate in zip(candidates, *names, strict=True)
+        ]
+
+    def decide(
+        self, mention: Mention, hits: Sequence[Hit], candidates: Sequence[Candidate]
+    ) -> Link:
+        """The decision, with the candidates that the caller wants to see."""
+        wanted = mention.options
+        candidates = candidates[: wanted.top_k]
+        if not candidates:
+            return Link(None, 0.0, ())
+        if wanted.explain:
+            candidates = self._explain(candidates, features_of(mention.key, hits))
+        first = candidates[0]
+        minimum = wanted.min_confidence
+        if minimum is None:
+            minimum = self.confidence.default_min_confidence
+        linked = first.concept.concept_id if first.probability >= minimum else None
+        return Link(linked, first.probability, tuple(candidates))
 
     def _explain(
         self, candidates: Sequence[Candidate], features: Sequence[Features]
@@ -335,29 +403,6 @@ class Linker:
             )
             for c in candidates
         ]
-
-    def _with_names(self, candidates: Sequence[Candidate], language: str) -> list[Candidate]:
-        """The candidates with names in the mention's language and in English, whichever languages
-        the caller wants to see.
-        """
-        kb = self.knowledge_base
-        found = (kb.row_of(candidate.concept.concept_id) for candidate in candidates)
-        rows = [row for row in found if row is not None]
-        names = [kb.best_names(rows, each, NAMES_READ) for each in dict.fromkeys((language, "en"))]
-        return [
-            replace(candidate, names=tuple(chain.from_iterable(of_candidate)))
-            for candidate, *of_candidate in zip(candidates, *names, strict=True)
-        ]
-
-    def _decide(self, candidates: Sequence[Candidate], options: LinkOptions) -> Link:
-        if not candidates:
-            return Link(None, 0.0, ())
-        first = candidates[0]
-        minimum = options.min_confidence
-        if minimum is None:
-            minimum = self.confidence.default_min_confidence
-        linked = first.concept.concept_id if first.probability >= minimum else None
-        return Link(linked, first.probability, tuple(candidates))
 
 
 def _encoder_files(manifest: Manifest) -> dict[str, FileStamp]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bioelx.errors import BioelxError, FileError
 
 S = TypeVar("S", bound=BaseSettings)
+
+LoggedCalls = Literal["all", "errors", "none"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHIPPED_ENCODER = "models/bioelx-e5-small-int8"
@@ -64,7 +67,7 @@ def shipped(part: str) -> Path:
 
 
 class Limits(BaseSettings):
-    """What one request may ask; `Info` states these to callers."""
+    """What one request may ask, and how much may wait; `Info` states these to callers."""
 
     model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
 
@@ -75,6 +78,13 @@ class Limits(BaseSettings):
     max_top_k: int = Field(100, ge=1, description="candidates for a mention")
     default_top_k: int = Field(10, ge=1, description="candidates if a request names no number")
     max_message_bytes: int = Field(16 * 2**20, ge=1024, description="bytes of a gRPC message")
+    batch_tokens: int = Field(512, ge=1, description="tokens of the encoder in a batch")
+    queue_tokens: int = Field(
+        65_536, ge=1, description="tokens taken on and not yet answered before overload"
+    )
+    queue_seconds: float = Field(
+        1.0, gt=0, description="time in which what is taken on can be answered, before overload"
+    )
 
     @field_validator("default_top_k")
     @classmethod
@@ -130,9 +140,30 @@ class ServerSettings(BaseSettings):
     ranker_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the reranker's weights; auto: bfloat16 on a GPU, float32 on a CPU"
     )
-    batch_mentions: int = Field(64, ge=1, description="mentions encoded and searched together")
-    queue_mentions: int = Field(16_384, ge=1, description="mentions waiting before overload")
+    cache_bytes: int = Field(
+        256 * 2**20, ge=0, description="memory for answers found before, a release; 0: no cache"
+    )
     grace_seconds: float = Field(20.0, ge=0, description="time for running calls at shutdown")
+    metrics_address: str = Field(
+        "", description="host:port that answers Prometheus over HTTP; empty: none"
+    )
+    health_address: str = Field(
+        "",
+        description="host:port that answers gRPC health checks and nothing else, without "
+        "encryption; empty: none",
+    )
+    stuck_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="time for one batch of mentions before the server counts as not live; "
+        "0: any time",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level of the lines that are logged"
+    )
+    log_calls: LoggedCalls = Field(
+        "all", description="calls that are logged; errors: those that did not end well"
+    )
     limits: Limits = Field(default_factory=Limits)
 
     @property
@@ -173,6 +204,13 @@ class ServerSettings(BaseSettings):
             "words then travel unencrypted, or anybody may call"
         )
 
+    @field_validator("metrics_address", "health_address")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value:
+            host_and_port(value)
+        return value
+
     @field_validator("admin")
     @classmethod
     def _is_safe(cls, value: bool, info: ValidationInfo) -> bool:
@@ -185,6 +223,18 @@ class ServerSettings(BaseSettings):
         if value and info.data.get("release"):
             raise ValueError("a server of one --release does not switch: leave one of them out")
         return value
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Splits `host:port` or `[IPv6 address]:port`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", address)
+    if not found or int(found[3]) > 65535:
+        raise ValueError("must be host:port, such as 127.0.0.1:9090 or [::1]:9090")
+    return found[1] or found[2], int(found[3])
 
 
 def is_loopback(host: str) -> bool:

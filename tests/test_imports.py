@@ -49,6 +49,7 @@ HEAVY = {
         ("bioelx/encoding/torch.py", "bioelx/ranking/qwen.py", "bioelx_index/train/", *SCRIPTS),
     ),
     **dict.fromkeys(("onnx", "onnxscript", "safetensors"), ("bioelx_index/train/",)),
+    "opentelemetry": ("bioelx/service/spans.py",),
 }
 """Where packages that are large, or that not every installation has, may be imported."""
 

@@ -9,6 +9,7 @@ from typing import Unpack
 from bioelx.client import Client, Options, link_request, search_request
 from bioelx.credentials import Credentials
 from bioelx.linker import Linker
+from bioelx.service.links import write_link
 from bioelx.service.replies import concept_reply, info_reply, link_reply, search_reply
 from bioelx.service.requests import plan_link, plan_search
 from bioelx.settings import Limits, read_settings
@@ -26,15 +27,17 @@ class LocalClient:
     def link(self, documents: Iterable[pb.Document], **options: Unpack[Options]) -> pb.LinkReply:
         plan = plan_link(link_request(documents, **options), self._linker, self._limits)
         with self._one_at_a_time:
-            return link_reply(plan, self._linker.link(plan.queries, plan.options))
+            linked = self._linker.link(plan.queries, plan.options)
+        return link_reply(plan, map(write_link, linked.links), linked.timing)
 
     def search(
         self, name: str, *, language: str = "", **options: Unpack[Options]
     ) -> pb.SearchReply:
         request = search_request(name, language, **options)
-        query, wanted = plan_search(request, self._linker, self._limits)
+        mention = plan_search(request, self._linker, self._limits)
         with self._one_at_a_time:
-            return search_reply(self._linker.link([query], wanted))
+            linked = self._linker.link([mention.query], mention.options)
+        return search_reply(write_link(linked.links[0]), linked.release, linked.timing)
 
     def concept(self, concept_id: str) -> pb.GetConceptReply:
         return concept_reply(pb.GetConceptRequest(concept_id=concept_id), self._linker)

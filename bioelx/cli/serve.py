@@ -40,7 +40,7 @@ def serve(**given: Any) -> None:
     from bioelx.service.server import serve as run
 
     settings = _settings(given)
-    set_up_logs()
+    set_up_logs(settings.log_level)
     keep_words_in()
     asyncio.run(run(settings, _announce))
 

@@ -34,6 +34,18 @@ class Encoder(Protocol):
         """
         ...
 
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """The first half of `encode`: token ids of each text. Their number is what it costs."""
+        ...
+
+    def embed(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """The second half of `encode`, in a thread of its own if need be.
+
+        Raises:
+            MemoryError: there is none for so much at once.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderCard:

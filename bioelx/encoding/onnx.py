@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 from bioelx.encoding.encoder import EncoderCard
 from bioelx.errors import FileError
 
+_NO_MEMORY = re.compile("bad_alloc|bad allocation|Failed to allocate memory")
 _BATCH_TOKENS = 1024  # padded tokens in one run: large enough for the cores, small enough to cache
 
 
@@ -43,16 +45,23 @@ class OnnxEncoder:
         self._tokenizer.enable_truncation(card.max_tokens)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """See `Encoder.encode`; texts of like length run together, so little is padding."""
+        """See `Encoder.encode`."""
+        return self.embed(self.tokenise(texts))
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """See `Encoder.tokenise`."""
         prefix = self.card.prefix
         encodings = self._tokenizer.encode_batch_fast([prefix + text for text in texts])
-        ids = [encoding.ids for encoding in encodings]
-        vectors = np.empty((len(texts), self.card.dimension), np.float32)
-        for rows in _batches([len(i) for i in ids]):
-            vectors[rows] = self._run([ids[row] for row in rows])
+        return [encoding.ids for encoding in encodings]
+
+    def embed(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """See `Encoder.embed`; texts of like length run together, so little is padding."""
+        vectors = np.empty((len(tokens), self.card.dimension), np.float32)
+        for rows in _batches([len(ids) for ids in tokens]):
+            vectors[rows] = self._run([tokens[row] for row in rows])
         return vectors
 
-    def _run(self, ids: list[list[int]]) -> npt.NDArray[np.float32]:
+    def _run(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         longest = max(map(len, ids))
         input_ids = np.zeros((len(ids), longest), np.int64)
         attention_mask = np.zeros_like(input_ids)
@@ -60,7 +69,12 @@ class OnnxEncoder:
             input_ids[row, : len(tokens)] = tokens
             attention_mask[row, : len(tokens)] = 1
         feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return self._session.run(["embedding"], feed)[0]
+        try:
+            return self._session.run(["embedding"], feed)[0]
+        except Exception as error:  # onnxruntime has no class for it
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryError from error
+            raise
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:

@@ -19,6 +19,8 @@ except ImportError:
         "this encoder needs torch and sentence-transformers: pip install 'bioelx[torch]'"
     ) from None
 
+_BATCH = 128  # texts in one run
+
 
 class TorchEncoder:
     """Runs the sentence-transformers model that lies beside the card; bf16 on a GPU."""
@@ -40,11 +42,33 @@ class TorchEncoder:
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """See `Encoder.encode`."""
-        return self._model.encode(
-            [self.card.prefix + text for text in texts],
-            batch_size=128,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-            prompt="",
-        ).astype(np.float32)
+        return self.embed(self.tokenise(texts))
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """See `Encoder.tokenise`."""
+        if not texts:
+            return []
+        prefixed = [self.card.prefix + text for text in texts]
+        tokens: list[list[int]] = self._model.tokenizer(
+            prefixed, truncation=True, max_length=self.card.max_tokens
+        )["input_ids"]
+        return tokens
+
+    def embed(self, tokens: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """See `Encoder.embed`; texts of like length run together, so little is padding."""
+        vectors = np.empty((len(tokens), self.card.dimension), np.float32)
+        by_length = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        for start in range(0, len(tokens), _BATCH):
+            rows = by_length[start : start + _BATCH]
+            try:
+                vectors[rows] = self._run([tokens[row] for row in rows])
+            except torch.OutOfMemoryError as error:
+                raise MemoryError from error
+        return vectors
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        padded = self._model.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+        features = {name: part.to(self.device) for name, part in padded.items()}
+        with torch.inference_mode():
+            vectors = self._model(features)["sentence_embedding"]
+        return torch.nn.functional.normalize(vectors, dim=1).float().cpu().numpy()

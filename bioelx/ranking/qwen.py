@@ -103,12 +103,17 @@ class QwenRanker:
         """See `Ranker.log_odds`."""
         tails = [torch.tensor(self._prompt.tail(each)) for each in candidates]
         log_odds = [0.0] * len(tails)
-        with torch.inference_mode():
-            read = self._read(self._prompt.head(window), deepcopy(self._opening))
-            for batch in batches([len(tail) for tail in tails], self._batch):
-                scores = self._score(read, [tails[i] for i in batch])
-                for i, score in zip(batch, scores, strict=True):
-                    log_odds[i] = score
+        try:
+            with torch.inference_mode():
+                read = self._read(self._prompt.head(window), deepcopy(self._opening))
+                for batch in batches([len(tail) for tail in tails], self._batch):
+                    scores = self._score(read, [tails[i] for i in batch])
+                    for i, score in zip(batch, scores, strict=True):
+                        log_odds[i] = score
+        except RuntimeError as error:
+            if _is_out_of_memory(error):
+                raise MemoryError from None
+            raise
         return log_odds
 
     def _answers(self, of_vocabulary: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,9 @@ class Ranker(Protocol):
         """The log-odds that each candidate is meant, in the candidates' order.
 
         A candidate's value does not depend on the others.
+
+        Raises:
+            MemoryError: there is none, even for one candidate at a time.
         """
         ...
 

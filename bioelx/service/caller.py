@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from time import monotonic
 
 import grpc
 
@@ -58,6 +60,12 @@ def address_of(context: grpc.aio.ServicerContext) -> str:
     """The address from which a call comes, without the port: `ipv4:10.0.0.7`."""
     peer = str(context.peer())
     return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+
+
+def deadline_of(context: grpc.aio.ServicerContext) -> float:
+    """When the caller gives up, on the clock of `time.monotonic`; infinite if never."""
+    left = context.time_remaining()
+    return math.inf if left is None else monotonic() + left
 
 
 def set_caller(caller: Caller) -> None:

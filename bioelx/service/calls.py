@@ -1,11 +1,10 @@
-"""What surrounds every call: a readable request, a status for each error, a line in the log."""
+"""What surrounds every call: an id, a readable request, a status for each error."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -13,8 +12,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from bioelx.errors import BioelxError, InvalidRequestError, ServiceError
-from bioelx.service.caller import current_caller
-from bioelx.service.logs import frames_of, log, start_call
+from bioelx.service.call import REQUEST_ID, CallWatcher, begin_call, end_call
+from bioelx.service.logs import frames_of, log
 from bioelx.service.status import status_of
 
 SERVICES = "/bioelx.v1."
@@ -23,11 +22,14 @@ Behaviour = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 
 
 class CallGuard(grpc.aio.ServerInterceptor):
-    """Guards the calls of BioELX's own services.
+    """Guards the calls of BioELX's own services, and tells the watchers of them.
 
     A request that cannot be decoded reaches a streaming method as an InvalidRequestError among the
     requests; for the others it is answered here.
     """
+
+    def __init__(self, watchers: Sequence[CallWatcher] = ()) -> None:
+        self._watchers = watchers
 
     async def intercept_service(
         self,
@@ -43,15 +45,17 @@ class CallGuard(grpc.aio.ServerInterceptor):
         else:
             make, behaviour = grpc.unary_unary_rpc_method_handler, handler.unary_unary
         return make(
-            _guarded(method.rpartition("/")[2], behaviour),
+            _guarded(method, behaviour, self._watchers),
             request_deserializer=_lenient(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
 
-def _guarded(method: str, behaviour: Behaviour) -> Behaviour:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        call_id, counts, started = secrets.token_hex(6), start_call(), perf_counter()
+def _guarded(path: str, behaviour: Behaviour, watchers: Sequence[CallWatcher]) -> Behaviour:
+    async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        started = perf_counter()
+        call = begin_call(path, _metadata(context), watchers)
+        context.set_trailing_metadata(((REQUEST_ID, call.id),))
         code = grpc.StatusCode.OK
         try:
             if isinstance(request, InvalidRequestError):
@@ -63,16 +67,19 @@ def _guarded(method: str, behaviour: Behaviour) -> Behaviour:
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception as error:
-            status = _status(error, call_id)
+            status = _status(error, call.id)
             code = status.code
         finally:
-            milliseconds = round((perf_counter() - started) * 1000, 3)
-            if caller := current_caller():
-                counts["caller"] = caller.name
-            log("call", call=call_id, method=method, code=code.name, ms=milliseconds, **counts)
-        return await context.abort(code, status.details, status.trailing_metadata)
+            end_call(call, code, perf_counter() - started)
+        told = ((REQUEST_ID, call.id), *(status.trailing_metadata or ()))
+        return await context.abort(code, status.details, told)
 
-    return call
+    return answer
+
+
+def _metadata(context: grpc.aio.ServicerContext) -> Mapping[str, str]:
+    sent = context.invocation_metadata() or ()
+    return {name: value for name, value in sent if isinstance(value, str)}
 
 
 def _status(error: Exception, call_id: str) -> grpc.Status:
@@ -83,7 +90,7 @@ def _status(error: Exception, call_id: str) -> grpc.Status:
     # The exception's own message may quote the request.
     frames = frames_of(error.__traceback__)
     kind = type(error).__name__
-    log("failed", level=logging.ERROR, call=call_id, exception=kind, frames=frames)
+    log("failed", level=logging.ERROR, exception=kind, frames=frames)
     return status_of(ServiceError("INTERNAL", f"the server failed; its log tells of {call_id}"))
 
 

@@ -1,4 +1,4 @@
-"""Loaded releases: each with its queue, one that answers, and those kept for pinned requests.
+"""Loaded releases: each with its cache, one that answers, and those kept for pinned requests.
 
 A call takes its engine once, at its beginning, and stays with it to its end, whatever is switched
 meanwhile. An engine that answers no more is freed when the last of its calls has ended.
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 
 from bioelx.errors import NotFoundError, ServiceError
 from bioelx.linker import Linker
-from bioelx.service.batcher import Batcher
+from bioelx.service.cache import Cache
 from bioelx.service.logs import log
 from bioelx.service.memory import give_back_memory
 
 
 class Engine:
-    """A loaded release with its queue, and the count of the calls that are with it."""
+    """A loaded release with its cache, and the count of the calls that are with it."""
 
-    def __init__(self, linker: Linker, batcher: Batcher) -> None:
+    def __init__(self, linker: Linker, cache: Cache) -> None:
         """To be made in a running event loop."""
         self.linker = linker
-        self.batcher = batcher
+        self.cache = cache
         self._calls = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -44,10 +44,9 @@ class Engine:
             if not self._calls:
                 self._quiet.set()
 
-    async def close_when_quiet(self) -> None:
-        """Waits until no call is with it; none must begin after that."""
+    async def quiet(self) -> None:
+        """Waits until no call is with it."""
         await self._quiet.wait()
-        await self.batcher.close()
 
 
 class Engines:
@@ -74,7 +73,13 @@ class Engines:
     @property
     def loaded(self) -> dict[str, Engine]:
         """All that may answer, by release; the active one first, then the last active ones."""
-        return {engine.release: engine for engine in (self.active, *self._kept)}
+        return {self.active.release: self.active, **self.held}
+
+    @property
+    def held(self) -> dict[str, Engine]:
+        """The same, of a server that has loaded none yet: none."""
+        active = [self._active] if self._active else []
+        return {engine.release: engine for engine in (*active, *self._kept)}
 
     def find(self, release: str = "") -> Engine:
         """The engine of a release, or (empty) the active one.
@@ -107,17 +112,15 @@ class Engines:
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
-    async def close(self) -> None:
-        """Stops the queues; what waits in them is answered no more."""
+    def close(self) -> None:
+        """Waits no more for those that are to be freed."""
         for leaving in self._leaving:
             leaving.cancel()
-        if self._active:
-            await asyncio.gather(*(each.batcher.close() for each in self.loaded.values()))
 
 
 async def _free(engine: Engine) -> None:
     release = engine.release
-    await engine.close_when_quiet()
+    await engine.quiet()  # and none begins any more
     del engine  # the last reference to the linker, and so to its tables and its index
     await asyncio.to_thread(give_back_memory)
     log("freed", release=release)

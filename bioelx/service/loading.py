@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -12,14 +13,24 @@ from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
 from bioelx.release import find_release
 from bioelx.release.canaries import CANARIES_FILE, Canary, read_canaries
-from bioelx.service.batcher import Batcher
+from bioelx.service.cache import Cache
 from bioelx.service.engine import Engine
 from bioelx.service.logs import log
+from bioelx.service.pipeline import Pipeline
 from bioelx.settings import ServerSettings
 from bioelx.types import LinkOptions, Query, Rerank
+from bioelx.v1 import linker_pb2 as pb
 
 CANARIES_AT_ONCE = 8
 """Callers of the release that answers meanwhile wait for no more than so many."""
+
+
+@dataclass(slots=True)
+class CanaryRecord:
+    """How many canaries have got their concept since the start of a server, and how many not."""
+
+    passed: int = 0
+    failed: int = 0
 
 
 class Loader:
@@ -29,10 +40,11 @@ class Loader:
     freed in turn in one heap leaves no more behind than the first time.
     """
 
-    def __init__(self, settings: ServerSettings, worker: Executor) -> None:
-        """`worker`: the one thread that links, for all releases: they may share models."""
+    def __init__(self, settings: ServerSettings, pipeline: Pipeline) -> None:
+        """`pipeline`: the one that links, for all releases: they may share models."""
+        self.canaries = CanaryRecord()
         self._settings = settings
-        self._worker = worker
+        self._pipeline = pipeline
         self._thread = ThreadPoolExecutor(1, "loader")
 
     async def load(self, release: str, beside: Engine | None = None) -> Engine:
@@ -49,20 +61,11 @@ class Loader:
         linker, canaries = await asyncio.get_running_loop().run_in_executor(
             self._thread, self._open, release, beside.linker if beside else None
         )
-        batcher = Batcher(
-            linker.link,
-            self._worker,
-            batch_mentions=self._settings.batch_mentions,
-            queue_mentions=self._settings.queue_mentions,
-        )
-        engine = Engine(linker, batcher)
-        try:
-            # The first call pays for what is set up only when needed; let it be ours.
-            await batcher.link([Query.bare("fever", "en")], LinkOptions())
-            await ask_canaries(engine, canaries)
-        except BaseException:
-            await batcher.close()
-            raise
+        engine = Engine(linker, Cache(self._settings.cache_bytes))
+        # The first call pays for what is set up only when needed; let it be ours.
+        fever = linker.read([Query.bare("fever", "en")], LinkOptions())
+        await self._pipeline.link(engine, fever)
+        await ask_canaries(self._pipeline, engine, canaries, self.canaries)
         log(
             "loaded",
             release=engine.release,
@@ -89,22 +92,30 @@ class Loader:
         return linker, read_canaries(folder)
 
 
-async def ask_canaries(engine: Engine, canaries: list[Canary]) -> None:
-    """Asks a release the names that it came with.
+async def ask_canaries(
+    pipeline: Pipeline, engine: Engine, canaries: list[Canary], record: CanaryRecord
+) -> None:
+    """Asks a release the names that it came with, and puts on record how that went.
 
     Raises:
         FileError: one does not get the concept that it should, by retrieval alone.
+        MemoryError: there is none to try it.
     """
     options = LinkOptions(top_k=1, rerank=Rerank.NEVER)
     failed = []
     for start in range(0, len(canaries), CANARIES_AT_ONCE):
         asked = canaries[start : start + CANARIES_AT_ONCE]
         queries = [Query.bare(canary.name, canary.language) for canary in asked]
-        linked = await engine.batcher.link(queries, options)
-        for line, (canary, link) in enumerate(zip(asked, linked.links, strict=True), start + 1):
-            found = link.candidates[0].concept.concept_id if link.candidates else "nothing"
+        answers = await pipeline.link(engine, engine.linker.read(queries, options))
+        for line, (canary, answer) in enumerate(zip(asked, answers, strict=True), start + 1):
+            if not isinstance(answer, bytes):
+                raise MemoryError("none for the canaries")
+            candidates = pb.Link.FromString(answer).candidates
+            found = candidates[0].concept_id if candidates else "nothing"
             if found != canary.concept_id:
                 failed.append((line, canary, found))
+    record.passed += len(canaries) - len(failed)
+    record.failed += len(failed)
     if failed:
         line, canary, found = failed[0]
         raise FileError(

@@ -1,7 +1,8 @@
 """Logs as JSON lines: what was called and how it went, never a word of what was said.
 
 Messages and exceptions of libraries may quote a request, so of those only the first line of the
-unfilled message and the frames of the traceback are written.
+unfilled message and the frames of the traceback are written. Lines that belong to a call carry its
+id.
 """
 
 from __future__ import annotations
@@ -9,23 +10,25 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+import grpc
 import orjson
+
+from bioelx.service.call import Call, CallWatcher, current_call
+from bioelx.service.caller import current_caller
+from bioelx.settings import LoggedCalls
 
 logger = logging.getLogger("bioelx.service")
 
-_call_fields: ContextVar[dict[str, Any]] = ContextVar("call_fields")
 
-
-def set_up_logs(level: int = logging.INFO) -> None:
-    """Sends the logs of the whole process to standard error."""
+def set_up_logs(level: str = "info") -> None:
+    """Sends the logs of the whole process to standard error, from a level's name on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def log(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
@@ -33,18 +36,19 @@ def log(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
     logger.log(level, event, extra={"fields": fields})
 
 
-def start_call() -> dict[str, Any]:
-    """Returns the fields of the current call's log line, for `count` to add to."""
-    fields: dict[str, Any] = {}
-    _call_fields.set(fields)
-    return fields
+class CallLog(CallWatcher):
+    """Writes a line for each call, or for those only that did not end well."""
 
+    def __init__(self, logged: LoggedCalls = "all") -> None:
+        self._logged = logged
 
-def count(**counts: int) -> None:
-    """Adds counts to the log line of the current call."""
-    fields = _call_fields.get({})
-    for name, number in counts.items():
-        fields[name] = fields.get(name, 0) + number
+    def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
+        if self._logged == "none" or (self._logged == "errors" and code is grpc.StatusCode.OK):
+            return
+        caller = current_caller()
+        known: dict[str, Any] = {"caller": caller.name} if caller else {}
+        ms = round(seconds * 1000, 3)
+        log("call", method=call.method, code=code.name, ms=ms, **known, **call.counts)
 
 
 class JsonFormatter(logging.Formatter):
@@ -56,12 +60,21 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": str(record.msg).partition("\n")[0],
+            **_ids(),
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[0]:
             line["exception"] = record.exc_info[0].__name__
             line["frames"] = frames_of(record.exc_info[2])
         return orjson.dumps(line, default=str).decode()
+
+
+def _ids() -> dict[str, str]:
+    """What tells the lines of one call from those of others."""
+    call = current_call()
+    if call is None:
+        return {}
+    return {"call": call.id, "trace": call.trace} if call.trace else {"call": call.id}
 
 
 def frames_of(trace: TracebackType | None) -> list[str]:

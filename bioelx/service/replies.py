@@ -7,34 +7,41 @@ from importlib.metadata import version
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from bioelx.errors import InvalidRequestError, NotFoundError
+from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
 from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
 from bioelx.service.caller import Caller
+from bioelx.service.jobs import Answer
 from bioelx.service.requests import LinkPlan, check_release
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
-from bioelx.types import TYPES, Candidate, LinkedBatch, Timing
+from bioelx.types import TYPES, Timing
 from bioelx.v1 import linker_pb2 as pb
 
+NO_MEMORY = "the server has no memory for this mention now; try again later"
 
-def link_reply(plan: LinkPlan, linked: LinkedBatch) -> pb.LinkReply:
-    """Completes a planned reply with the links of its queries."""
-    for slot, link in zip(plan.slots, linked.links, strict=True):
-        if link.concept_id is not None:
-            slot.concept_id = link.concept_id
-        slot.confidence = link.confidence
-        slot.candidates.extend(map(_candidate, link.candidates))
-    plan.reply.timing.CopyFrom(_timing(linked.timing))
+
+def link_reply(plan: LinkPlan, answers: Iterable[Answer | None], timing: Timing) -> pb.LinkReply:
+    """Completes a planned reply with the answers of its mentions."""
+    for (slot, path), answer in zip(plan.slots, answers, strict=True):
+        if isinstance(answer, bytes):
+            slot.MergeFromString(answer)
+        else:
+            slot.error.CopyFrom(pb.FieldError(field=path, message=NO_MEMORY))
+    plan.reply.timing.CopyFrom(_timing(timing))
     return plan.reply
 
 
-def search_reply(linked: LinkedBatch) -> pb.SearchReply:
-    return pb.SearchReply(
-        candidates=map(_candidate, linked.links[0].candidates),
-        release=linked.release,
-        timing=_timing(linked.timing),
-    )
+def search_reply(answer: Answer | None, release: str, timing: Timing) -> pb.SearchReply:
+    """The reply to a search.
+
+    Raises:
+        ServiceError: there was no memory for it.
+    """
+    if not isinstance(answer, bytes):
+        raise ServiceError("RESOURCE_EXHAUSTED", NO_MEMORY)
+    candidates = pb.Link.FromString(answer).candidates
+    return pb.SearchReply(candidates=candidates, release=release, timing=_timing(timing))
 
 
 def concept_reply(request: pb.GetConceptRequest, linker: Linker) -> pb.GetConceptReply:
@@ -144,32 +151,6 @@ def _concept(row: int, kb: KnowledgeBase) -> pb.Concept:
     if concept.modified is not None:
         message.modified.FromDatetime(concept.modified)
     return message
-
-
-def _candidate(candidate: Candidate) -> pb.Candidate:
-    concept, matched = candidate.concept, candidate.matched
-    return pb.Candidate(
-        concept_id=concept.concept_id,
-        label=candidate.label,
-        label_language=candidate.label_language,
-        types=concept.types,
-        xrefs=concept.xrefs,
-        matched=pb.MatchedName(
-            text=matched.text,
-            language=matched.lang,
-            kind=matched.kind,
-            source=matched.source,
-            exact=candidate.exact,
-        ),
-        retrieval_score=candidate.retrieval_score,
-        retrieval_rank=candidate.retrieval_rank,
-        ranker_log_odds=candidate.ranker_log_odds,
-        probability=candidate.probability,
-        shares=[
-            pb.Share(feature=share.feature, value=share.value, log_odds=share.log_odds)
-            for share in candidate.shares
-        ],
-    )
 
 
 def _timing(timing: Timing) -> pb.Timing:

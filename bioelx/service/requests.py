@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from bioelx.errors import InvalidRequestError, NotFoundError
 from bioelx.kb import normalise
-from bioelx.linker import Linker, read_language
+from bioelx.linker import Linker, Mention, read_language
 from bioelx.service.offsets import UNITS, Offsets
 from bioelx.settings import Limits
 from bioelx.types import LinkOptions, Query, Rerank
@@ -27,13 +28,25 @@ _RERANK = {
 
 @dataclass(frozen=True, slots=True)
 class LinkPlan:
-    """A reply with its errors filled in, and the queries whose links are still to be written."""
+    """A reply with its errors filled in, and the mentions whose links are still to be written."""
 
     reply: pb.LinkReply
     options: LinkOptions
-    queries: list[Query] = field(default_factory=list)
-    slots: list[pb.Link] = field(default_factory=list)
-    """The place in the reply of each query's link."""
+    mentions: list[Mention] = field(default_factory=list)
+    slots: list[tuple[pb.Link, str]] = field(default_factory=list)
+    """Of each mention the place of its link in the reply, and its own path in the request."""
+
+    @property
+    def queries(self) -> list[Query]:
+        return [mention.query for mention in self.mentions]
+
+
+class RequestSize(NamedTuple):
+    """How much a request asks for."""
+
+    mentions: int
+    chars: int
+    """Code points of its documents."""
 
 
 def plan_link(request: pb.LinkRequest, linker: Linker, limits: Limits) -> LinkPlan:
@@ -44,38 +57,39 @@ def plan_link(request: pb.LinkRequest, linker: Linker, limits: Limits) -> LinkPl
         NotFoundError: it asks for a release that is not loaded.
     """
     options = read_options(request.options, linker, limits)
-    _check_size(request, limits)
+    measure(request, limits)
+    _check_ids(request)
     release = linker.manifest.id
     plan = LinkPlan(pb.LinkReply(id=request.id, release=release), options)
     for i, document in enumerate(request.documents):
         answered = plan.reply.documents.add(document_id=document.id)
         path = f"documents[{i}]"
         try:
-            _check_document(document, path, limits)
+            language = _check_document(document, path, limits)
         except InvalidRequestError as error:
             answered.error.CopyFrom(field_error(error))
             continue
-        for mention_id, found in _read_mentions(document, path, limits):
+        text = document.text
+        for mention_id, here, found in _read_mentions(document, text, path, limits):
             link = answered.links.add(mention_id=mention_id)
             if isinstance(found, InvalidRequestError):
                 link.error.CopyFrom(field_error(found))
             else:
-                plan.queries.append(found)
-                plan.slots.append(link)
+                key, start, end = found
+                query = Query(text, start, end, language)
+                plan.mentions.append(Mention(key, query, options))
+                plan.slots.append((link, here))
     return plan
 
 
-def plan_search(
-    request: pb.SearchRequest, linker: Linker, limits: Limits
-) -> tuple[Query, LinkOptions]:
+def plan_search(request: pb.SearchRequest, linker: Linker, limits: Limits) -> Mention:
     """Reads a request to search; raises what `plan_link` raises."""
     options = read_options(request.options, linker, limits)
-    _check_mention(request.name, "name", limits)
-    if request.language:
-        read_language(request.language, "language")
+    key = _check_mention(request.name, "name", limits)
+    language = read_language(request.language, "language") if request.language else ""
     if options.rerank is Rerank.AUTO:  # there is no context to read
         options = replace(options, rerank=Rerank.NEVER)
-    return Query.bare(request.name, request.language), options
+    return Mention(key, Query.bare(request.name, language), options)
 
 
 def read_options(options: pb.LinkOptions, linker: Linker, limits: Limits) -> LinkOptions:
@@ -117,7 +131,12 @@ def field_error(error: InvalidRequestError) -> pb.FieldError:
     return pb.FieldError(field=error.field, message=error.message)
 
 
-def _check_size(request: pb.LinkRequest, limits: Limits) -> None:
+def measure(request: pb.LinkRequest, limits: Limits) -> RequestSize:
+    """Says how large a request is, before anything of it is read.
+
+    Raises:
+        InvalidRequestError: larger than is allowed.
+    """
     documents = request.documents
     if not documents:
         raise InvalidRequestError("documents", "must hold at least one document")
@@ -130,13 +149,18 @@ def _check_size(request: pb.LinkRequest, limits: Limits) -> None:
         raise InvalidRequestError(
             "documents", f"hold {mentions} mentions, more than {limits.max_mentions}"
         )
+    return RequestSize(mentions, sum(len(document.text) for document in documents))
+
+
+def _check_ids(request: pb.LinkRequest) -> None:
     seen: dict[str, int] = {}
-    for i, document in enumerate(documents):
+    for i, document in enumerate(request.documents):
         if document.id and (first := seen.setdefault(document.id, i)) != i:
             raise InvalidRequestError(f"documents[{i}].id", f"is that of documents[{first}] too")
 
 
-def _check_document(document: pb.Document, path: str, limits: Limits) -> None:
+def _check_document(document: pb.Document, path: str, limits: Limits) -> str:
+    """Returns the document's language in standard form."""
     if not document.text:
         raise InvalidRequestError(f"{path}.text", "is empty")
     if len(document.text) > limits.max_document_chars:
@@ -144,24 +168,28 @@ def _check_document(document: pb.Document, path: str, limits: Limits) -> None:
             f"{path}.text",
             f"has {len(document.text)} code points, more than {limits.max_document_chars}",
         )
-    if document.language:
-        read_language(document.language, f"{path}.language")
+    language = document.language
+    if language:
+        language = read_language(language, f"{path}.language")
     if document.offset_unit not in UNITS:
         raise InvalidRequestError(f"{path}.offset_unit", "is none of the values of OffsetUnit")
+    return language
 
 
 def _read_mentions(
-    document: pb.Document, path: str, limits: Limits
-) -> Iterator[tuple[str, Query | InvalidRequestError]]:
-    """Yields each mention's id with its query, or with what is wrong with it."""
+    document: pb.Document, text: str, path: str, limits: Limits
+) -> Iterator[tuple[str, str, tuple[str, int, int] | InvalidRequestError]]:
+    """Yields each mention's id and path with its normal form, start and end in code points, or
+    with what is wrong with it.
+    """
     if not document.mentions:
+        here = f"{path}.text"
         try:
-            _check_mention(document.text, f"{path}.text", limits)
-            yield "", Query.bare(document.text, document.language)
+            yield "", here, (_check_mention(text, here, limits), 0, len(text))
         except InvalidRequestError as error:
-            yield "", error
+            yield "", here, error
         return
-    offsets = Offsets(document.text, document.offset_unit)
+    offsets = Offsets(text, document.offset_unit)
     seen: dict[str, int] = {}
     for j, mention in enumerate(document.mentions):
         here = f"{path}.mentions[{j}]"
@@ -169,10 +197,9 @@ def _read_mentions(
             if mention.id and (first := seen.setdefault(mention.id, j)) != j:
                 raise InvalidRequestError(f"{here}.id", f"is that of mentions[{first}] too")
             start, end = _read_span(mention, offsets, here)
-            _check_mention(document.text[start:end], here, limits)
-            yield mention.id, Query(document.text, start, end, document.language)
+            yield mention.id, here, (_check_mention(text[start:end], here, limits), start, end)
         except InvalidRequestError as error:
-            yield mention.id, error
+            yield mention.id, here, error
 
 
 def _read_span(mention: pb.Mention, offsets: Offsets, path: str) -> tuple[int, int]:
@@ -189,11 +216,14 @@ def _read_span(mention: pb.Mention, offsets: Offsets, path: str) -> tuple[int, i
     return start, end
 
 
-def _check_mention(mention: str, path: str, limits: Limits) -> None:
+def _check_mention(mention: str, path: str, limits: Limits) -> str:
+    """Returns the mention's normal form."""
     if len(mention) > limits.max_mention_chars:
         raise InvalidRequestError(
             path,
             f"a mention of {len(mention)} code points, more than {limits.max_mention_chars}",
         )
-    if not normalise(mention):
+    key = normalise(mention)
+    if not key:
         raise InvalidRequestError(path, "has no visible character")
+    return key

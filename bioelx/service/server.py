@@ -5,24 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
 from bioelx.errors import ServiceError
 from bioelx.service.admin import Admin
+from bioelx.service.admission import Admission
+from bioelx.service.call import CallWatcher
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engines
+from bioelx.service.health import Health, watch_work
 from bioelx.service.loading import Loader
 from bioelx.service.logs import log
+from bioelx.service.metrics import ServerMetrics
+from bioelx.service.observe import observed
+from bioelx.service.pipeline import Pipeline
 from bioelx.service.security.access import AccessGuard, Register
 from bioelx.service.security.bounds import CONNECTION_BOUNDS
 from bioelx.service.security.tls import server_credentials, tls_files
 from bioelx.service.servicer import Servicer
+from bioelx.service.stats import engine_stats
 from bioelx.service.switch import Switch
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
 from bioelx.v1 import linker_pb2 as pb
@@ -33,29 +40,6 @@ from bioelx.v1.linker_pb2_grpc import (
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EntityLinker"].full_name
 ADMIN_SERVICE = pb.DESCRIPTOR.services_by_name["ReleaseAdmin"].full_name
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-class Health(health.aio.HealthServicer):
-    """Health that lets its watchers go at shutdown: they would hold it up for all its grace."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = asyncio.Event()
-
-    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
-        watching = asyncio.create_task(super().Watch(request, context))
-        leaving = asyncio.create_task(self._left.wait())
-        try:
-            await asyncio.wait({watching, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            watching.cancel()
-            leaving.cancel()
-
-    async def enter_graceful_shutdown(self) -> None:
-        await super().enter_graceful_shutdown()
-        self._left.set()
 
 
 async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) -> None:
@@ -76,41 +60,47 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
-    worker = ThreadPoolExecutor(1, "linker")
-    loader = Loader(settings, worker)
+    admission = Admission(settings.limits)
+    pipeline = Pipeline(batch_tokens=settings.limits.batch_tokens, served=admission.served)
+    loader = Loader(settings, pipeline)
     engines = Engines(settings.keep_loaded)
     switch = Switch(engines, loader, releases_dir())
-    servicer = Servicer(engines, switch.record, settings.limits)
+    servicer = Servicer(engines, pipeline, admission, switch.record, settings.limits)
     admin = Admin(engines, switch, releases_dir()) if settings.offers_admin else None
-    healthy = Health()
-    server = _assemble(settings, servicer, admin, healthy)
-    address = _listen(server, settings)
-    watched = ("", *_services(admin))
-    for service in watched:
-        await healthy.set(service, NOT_SERVING)
-    await server.start()
-    try:
-        engines.activate(await loader.load(settings.release))
-    except BaseException:
-        await server.stop(None)
-        raise
-    for service in watched:
-        await healthy.set(service, SERVING)
-    release = engines.active.release
-    log("serving", release=release, address=address)
-    on_ready(release, address)
+    health = Health(_services(admin))
+    stats = partial(engine_stats, engines, pipeline, admission)
+    metrics = ServerMetrics(health, engines, stats, switch.record, loader.canaries)
+    async with observed(settings, health, metrics) as watchers:
+        server = _assemble(settings, servicer, admin, health, watchers)
+        address = _listen(server, settings)
+        await server.start()
+        try:
+            engines.activate(await loader.load(settings.release))
+        except BaseException:
+            await server.stop(None)
+            raise
+        health.is_ready()
+        release = engines.active.release
+        log("serving", release=release, address=address)
+        on_ready(release, address)
 
-    watching = None if settings.release else asyncio.create_task(switch.watch())
-    await stopped.wait()
-    log("stopping", grace_seconds=settings.grace_seconds)
-    if watching:
-        watching.cancel()
-    await healthy.enter_graceful_shutdown()
-    servicer.drain()
-    await server.stop(settings.grace_seconds)
+        background = []
+        if not settings.release:
+            background.append(asyncio.create_task(switch.watch()))
+        if settings.stuck_seconds:
+            watching = watch_work(health, pipeline.progress, settings.stuck_seconds)
+            background.append(asyncio.create_task(watching))
+        await stopped.wait()
+        log("stopping", grace_seconds=settings.grace_seconds)
+        for task in background:
+            task.cancel()
+        health.drain()
+        servicer.drain()
+        await server.stop(settings.grace_seconds)
     await loader.close()
-    await engines.close()
-    await asyncio.to_thread(worker.shutdown)
+    engines.close()
+    servicer.close()
+    await pipeline.close()
     log("stopped")
 
 
@@ -119,9 +109,13 @@ def _services(admin: Admin | None) -> tuple[str, ...]:
 
 
 def _assemble(
-    settings: ServerSettings, servicer: Servicer, admin: Admin | None, healthy: Health
+    settings: ServerSettings,
+    servicer: Servicer,
+    admin: Admin | None,
+    health: Health,
+    watchers: Sequence[CallWatcher],
 ) -> grpc.aio.Server:
-    interceptors: list[grpc.aio.ServerInterceptor] = [CallGuard()]
+    interceptors: list[grpc.aio.ServerInterceptor] = [CallGuard(watchers)]
     if settings.authenticates:
         certificates = settings.tls_client_ca is not None
         interceptors.append(AccessGuard(Register(settings.tokens, certificates=certificates)))
@@ -137,9 +131,9 @@ def _assemble(
     add_EntityLinkerServicer_to_server(servicer, server)
     if admin:
         add_ReleaseAdminServicer_to_server(admin, server)
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection(
-        (*_services(admin), health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*_services(admin), HEALTH_SERVICE, reflection.SERVICE_NAME), server
     )
     return server
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import grpc
 
 from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
-from bioelx.service.caller import current_caller
-from bioelx.service.engine import Engines
-from bioelx.service.logs import count
+from bioelx.service.admission import Admission
+from bioelx.service.call import LinkedRequest, count, note_linked
+from bioelx.service.caller import caller_of, current_caller, deadline_of
+from bioelx.service.engine import Engine, Engines
+from bioelx.service.jobs import Job
+from bioelx.service.pipeline import Pipeline
 from bioelx.service.replies import (
     add_quota,
     add_switches,
@@ -20,52 +24,75 @@ from bioelx.service.replies import (
     link_reply,
     search_reply,
 )
-from bioelx.service.requests import field_error, plan_link, plan_search
+from bioelx.service.requests import LinkPlan, field_error, measure, plan_link, plan_search
 from bioelx.service.security.quotas import spending
+from bioelx.service.stream import Window
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerServicer
 
-STREAM_REQUESTS = 8
-"""Requests of one stream that are worked on at a time; the next is read when one is answered."""
+SMALL_MENTIONS, SMALL_CHARS, SMALL_CANDIDATES = 64, 20_000, 1_000
+"""Up to so much of a request is read, and of a reply written, in the event loop itself: a
+millisecond or two. More would hold up all other calls, and goes to another thread."""
+MENTION_TOKENS = 8
+"""What a mention of a stream counts in its window, in the cache or not: its reply takes memory."""
+_STREAM_BATCHES = 4
+"""Batches that one stream may have in the server: enough that the stages never wait for it."""
+
+T = TypeVar("T")
 
 
 class Servicer(EntityLinkerServicer):
     """Answers each request from one of the engines: the active one, or the one it is pinned to."""
 
-    def __init__(self, engines: Engines, record: SwitchRecord, limits: Limits) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        pipeline: Pipeline,
+        admission: Admission,
+        record: SwitchRecord,
+        limits: Limits,
+    ) -> None:
         self._engines = engines
+        self._pipeline = pipeline
+        self._admission = admission
         self._record = record
         self._limits = limits
         self._readers: set[asyncio.Task[None]] = set()
+        self._large = ThreadPoolExecutor(1, "large requests")
 
     def drain(self) -> None:
         """Reads no more from open streams; what was read is still answered."""
         for reader in self._readers:
             reader.cancel()
 
+    def close(self) -> None:
+        self._large.shutdown(wait=False, cancel_futures=True)
+
     async def Link(self, request: pb.LinkRequest, context: Any) -> pb.LinkReply:  # noqa: N802
-        return await self._link(request)
+        return await self._link(request, caller_of(context), deadline_of(context))
 
     async def LinkStream(  # type: ignore[override]  # noqa: N802
         self,
         request_iterator: AsyncIterator[pb.LinkRequest | InvalidRequestError],
         context: grpc.aio.ServicerContext[pb.LinkRequest, pb.LinkReply],
     ) -> None:
-        free = asyncio.Semaphore(STREAM_REQUESTS)
+        window = Window(_STREAM_BATCHES * self._limits.batch_tokens)
         writing = asyncio.Lock()
+        caller, deadline = caller_of(context), deadline_of(context)
 
-        async def answer(request: pb.LinkRequest | InvalidRequestError) -> None:
-            reply = await self._streamed(request)
+        async def answer(request: pb.LinkRequest | InvalidRequestError, weight: int) -> None:
+            reply = await self._streamed(request, caller, deadline)
             async with writing:
-                await context.write(reply)
-            free.release()
+                await context.write(reply)  # a slow reader is waited for here
+            window.leave(weight)
 
         async def read(answers: asyncio.TaskGroup) -> None:
             async for request in request_iterator:
-                await free.acquire()
-                answers.create_task(answer(request))
+                weight = self._weight(request)
+                await window.enter(weight)
+                answers.create_task(answer(request, weight))
 
         async with asyncio.TaskGroup() as tasks:
             reader = tasks.create_task(read(tasks))
@@ -75,11 +102,18 @@ class Servicer(EntityLinkerServicer):
             raise ServiceError("UNAVAILABLE", "the server stops; send again what has no reply")
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchReply:  # noqa: N802
+        caller = caller_of(context)
         with self._engines.find(request.options.release).call() as engine:
-            query, options = plan_search(request, engine.linker, self._limits)
-            count(mentions=1)
-            async with spending(1):
-                return search_reply(await engine.batcher.link([query], options))
+            async with spending(1), self._admission.place(1, 0, caller) as place:
+                mention = plan_search(request, engine.linker, self._limits)
+                count(mentions=1)
+                job = self._pipeline.prepare(
+                    engine, [mention], caller=caller, deadline=deadline_of(context)
+                )
+                place.weigh(job.cost, 1, 0)
+                await self._pipeline.run(job)
+                note_linked(LinkedRequest(engine.release, job.timing))
+                return search_reply(job.answers[0], engine.release, job.timing)
 
     async def GetConcept(  # noqa: N802
         self, request: pb.GetConceptRequest, context: Any
@@ -92,22 +126,60 @@ class Servicer(EntityLinkerServicer):
         add_quota(reply, current_caller())
         return reply
 
-    async def _link(self, request: pb.LinkRequest, *, patient: bool = False) -> pb.LinkReply:
+    async def _link(
+        self, request: pb.LinkRequest, caller: str, deadline: float, *, patient: bool = False
+    ) -> pb.LinkReply:
         with self._engines.find(request.options.release).call() as engine:
-            plan = plan_link(request, engine.linker, self._limits)
-            count(documents=len(request.documents), mentions=len(plan.queries))
-            async with spending(len(plan.queries), patient=patient):
-                linked = await engine.batcher.link(plan.queries, plan.options, patient=patient)
-            return link_reply(plan, linked)
+            size = measure(request, self._limits)
+            place = self._admission.place(size.mentions, size.chars, caller, patient=patient)
+            async with spending(size.mentions, patient=patient), place as taken:
+                small = size.mentions <= SMALL_MENTIONS and size.chars <= SMALL_CHARS
+                plan, job = await self._do(small, self._read, request, engine, caller, deadline)
+                taken.weigh(job.cost, len(job.answers), size.chars)
+                count(documents=len(request.documents), mentions=len(plan.mentions))
+                await self._pipeline.run(job)
+                candidates = size.mentions * plan.options.top_k
+                reply = await self._do(
+                    candidates <= SMALL_CANDIDATES, link_reply, plan, job.answers, job.timing
+                )
+                linked = sum(slot.HasField("concept_id") for slot, _ in plan.slots)
+                failed = sum(slot.HasField("error") for slot, _ in plan.slots)
+                nil = len(plan.slots) - linked - failed
+                note_linked(LinkedRequest(engine.release, job.timing, linked, nil))
+                return reply
 
-    async def _streamed(self, request: pb.LinkRequest | InvalidRequestError) -> pb.LinkReply:
+    def _read(
+        self, request: pb.LinkRequest, engine: Engine, caller: str, deadline: float
+    ) -> tuple[LinkPlan, Job]:
+        plan = plan_link(request, engine.linker, self._limits)
+        return plan, self._pipeline.prepare(engine, plan.mentions, caller=caller, deadline=deadline)
+
+    async def _do(self, small: bool, work: Callable[..., T], *arguments: Any) -> T:
+        """Does small work here and now, and large work where it holds nobody up."""
+        if small:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._large, work, *arguments)
+
+    def _weight(self, request: pb.LinkRequest | InvalidRequestError) -> int:
+        """What a request takes of its stream's window, in tokens."""
+        try:
+            if isinstance(request, InvalidRequestError):
+                raise request
+            size = measure(request, self._limits)
+        except InvalidRequestError:  # to be answered in its place
+            return 1
+        return self._admission.weight(size.mentions * MENTION_TOKENS, size.chars)
+
+    async def _streamed(
+        self, request: pb.LinkRequest | InvalidRequestError, caller: str, deadline: float
+    ) -> pb.LinkReply:
         """Answers one request of a stream; a bad one in its place."""
         if isinstance(request, InvalidRequestError):
             return pb.LinkReply(error=field_error(request))
         try:
             if not request.id:
                 raise InvalidRequestError("id", "is needed in a stream, to match replies")
-            return await self._link(request, patient=True)
+            return await self._link(request, caller, deadline, patient=True)
         except InvalidRequestError as error:
             return pb.LinkReply(id=request.id, error=field_error(error))
         except NotFoundError as error:

@@ -73,7 +73,7 @@ def test_a_deadline_is_kept(server):
 
 
 def test_overload_says_when_to_come_back(start_server):
-    with start_server("--queue-mentions", "40", "--batch-mentions", "8") as small:
+    with start_server("--queue-tokens", "300", "--batch-tokens", "64") as small:
         with grpc.insecure_channel(small.address) as channel:
             stub = EntityLinkerStub(channel)
             requests = [

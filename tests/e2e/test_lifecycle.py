@@ -20,6 +20,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from bioelx.client import Client, document, link_request
 from bioelx.errors import ServiceError
+from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
 
 FAST = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20),
         ("grpc.min_reconnect_backoff_ms", 20)]  # fmt: skip
@@ -48,7 +49,7 @@ def test_a_damaged_release_is_refused_with_the_files_name(tiny_release, tiny_hom
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_running_calls_finish_and_new_ones_are_refused(start_server, number):
-    with start_server("--batch-mentions", "1") as server, Client(server.address) as client:
+    with start_server("--batch-tokens", "1") as server, Client(server.address) as client:
         documents = [document(f"unheard-of ailment number {i}") for i in range(100)]
         with ThreadPoolExecutor(4) as pool:
             running = [pool.submit(client.link, documents) for _ in range(2)]
@@ -63,6 +64,29 @@ def test_running_calls_finish_and_new_ones_are_refused(start_server, number):
         assert all(len(reply.documents) == 100 for reply in replies)
         assert all(each.links[0].candidates for each in replies[0].documents)
         assert server.process.wait(20) == 0
+
+
+def test_every_call_under_load_is_answered_or_refused_when_it_stops(start_server):
+    """Of more than it can finish in its grace, each gets an answer or an error code."""
+    with start_server("--batch-tokens", "8", "--grace-seconds", "1") as server:
+        with grpc.insecure_channel(server.address) as channel:
+            stub = EntityLinkerStub(channel)
+            asked = [
+                link_request([document(f"unheard-of ailment {i} {j}") for j in range(30)])
+                for i in range(60)
+            ]
+            calls = [stub.Link.future(request, timeout=60) for request in asked]
+            next(call for call in calls if call.code() is not grpc.StatusCode.UNAVAILABLE)
+            server.process.terminate()
+            codes = [call.code() for call in calls]
+        assert server.process.wait(30) == 0
+    assert set(codes) <= {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+    }
+    assert grpc.StatusCode.UNAVAILABLE in codes or grpc.StatusCode.CANCELLED in codes
 
 
 def test_a_watcher_of_its_health_does_not_hold_the_stop_up(start_server):

@@ -56,7 +56,7 @@ def served(tiny_release: Path, start_server, tmp_path_factory) -> Iterator[Serve
     root = home / "releases"
     a, b, c = (twin_of(tiny_release, root, prefix).name for prefix in PREFIXES)
     activate(a, root)
-    with start_server("--admin", "--batch-mentions", "1", home=home) as server:
+    with start_server("--admin", "--batch-tokens", "1", home=home) as server:
         yield Served(root, (a, b, c), server)
 
 

@@ -10,9 +10,12 @@ import pytest
 
 from bioelx.client import AsyncClient, document, link_request
 from bioelx.errors import ServiceError
+from bioelx.service.admission import Admission
+from bioelx.service.cache import Cache
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engine, Engines
-from bioelx.service.logs import JsonFormatter
+from bioelx.service.logs import CallLog, JsonFormatter
+from bioelx.service.pipeline import Pipeline
 from bioelx.service.servicer import Servicer
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
@@ -21,28 +24,31 @@ from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
 SECRET = "Zephyrine"
 
 
-class Broken:
-    """A batcher whose failure quotes the mention."""
-
-    async def link(self, queries, options, *, patient=False):
-        raise ValueError(f"cannot link {queries[0].mention}")
+def link(mentions, vectors):
+    """A search whose failure quotes the mention."""
+    raise ValueError(f"cannot link {mentions[0].query.mention}")
 
 
 @pytest.fixture
-async def address(tiny_linker):
-    server = grpc.aio.server(interceptors=[CallGuard()])
-    engines = Engines()
-    engines.activate(Engine(tiny_linker, Broken()))  # type: ignore[arg-type]
-    servicer = Servicer(engines, SwitchRecord(), Limits())
+async def address(tiny_linker, monkeypatch):
+    monkeypatch.setattr(tiny_linker, "search", link)
+    server = grpc.aio.server(interceptors=[CallGuard([CallLog()])])
+    engines, admission = Engines(), Admission(Limits())
+    engines.activate(Engine(tiny_linker, Cache(0)))
+    pipeline = Pipeline(batch_tokens=64, served=admission.served)
+    servicer = Servicer(engines, pipeline, admission, SwitchRecord(), Limits())
     add_EntityLinkerServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
     await server.stop(None)
+    servicer.close()
+    await pipeline.close()
 
 
 async def test_it_is_internal_and_named_in_the_log_without_a_word_of_the_request(address, caplog):
     caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormatter())
     failures = []
     async with AsyncClient(address) as client:
         with pytest.raises(ServiceError) as caught:
@@ -55,7 +61,7 @@ async def test_it_is_internal_and_named_in_the_log_without_a_word_of_the_request
         with pytest.raises(ServiceError) as caught:
             _ = [reply async for reply in client.link_stream(requests())]
         failures.append(caught.value)
-    lines = [JsonFormatter().format(record) for record in caplog.records]
+    lines = caplog.text.splitlines()
     for failure in failures:
         assert failure.code == "INTERNAL"
         call_id = failure.message.split()[-1]

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from bioelx.errors import InvalidRequestError, NotFoundError
+from bioelx.linker import Linker
+from bioelx.service.links import write_link
 from bioelx.service.replies import link_reply
-from bioelx.service.requests import plan_link, plan_search
+from bioelx.service.requests import LinkPlan, plan_link, plan_search
 from bioelx.settings import Limits
 from bioelx.types import LinkOptions, Query, Rerank
 from bioelx.v1 import linker_pb2 as pb
@@ -18,6 +20,11 @@ def request(*documents: dict, **options) -> pb.LinkRequest:
     return pb.LinkRequest(
         documents=[pb.Document(**each) for each in documents], options=pb.LinkOptions(**options)
     )
+
+
+def answered(plan: LinkPlan, linker: Linker) -> pb.LinkReply:
+    linked = linker.link(plan.queries, plan.options)
+    return link_reply(plan, map(write_link, linked.links), linked.timing)
 
 
 def test_a_request_becomes_queries_in_code_points(tiny_linker):
@@ -104,7 +111,7 @@ def test_another_release_is_not_found_and_the_loaded_one_is_named(tiny_linker):
 )
 def test_a_bad_document_fails_alone(tiny_linker, document, field):
     plan = plan_link(request({"text": "flu"}, document, {"text": "wart"}), tiny_linker, LIMITS)
-    reply = link_reply(plan, tiny_linker.link(plan.queries, plan.options))
+    reply = answered(plan, tiny_linker)
     before, bad, after = reply.documents
     assert bad.error.field == f"documents[1].{field}"
     assert not bad.links
@@ -132,7 +139,7 @@ def test_a_bad_mention_fails_alone(tiny_linker, mention, field):
         {"id": "last", "start": 6, "end": 10},
     ]
     plan = plan_link(request({"text": text, "mentions": mentions}), tiny_linker, LIMITS)
-    reply = link_reply(plan, tiny_linker.link(plan.queries, plan.options))
+    reply = answered(plan, tiny_linker)
     first, bad, last = reply.documents[0].links
     assert bad.error.field == f"documents[0].mentions[1]{field}"
     assert not bad.candidates

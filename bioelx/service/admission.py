@@ -1,0 +1,181 @@
+"""What is taken on, and what is turned away at once.
+
+What counts is how long a caller would wait, and that is what is ahead of him over the rate at which
+it is answered (Little's law). A fixed number of tokens is a second's work of one machine and a
+minute's of another, of one ranker or of none. So the bound is a time, `queue_seconds`, at the rate
+measured while there was more work than could be done; `queue_tokens` bounds the memory, whatever
+the rate. More in the queue would not be answered any sooner, only later: a server that is asked
+three times what it can do answers as much as ever, each answer within that time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from bioelx.errors import OverloadedError
+from bioelx.settings import Limits
+
+LEAST_BATCHES = 12
+"""Batches for which there is always room, however slow the machine: a usual pool of callers, 16 of
+32 mentions each, is not turned away by a server that is theirs alone."""
+CHARS_PER_TOKEN = 1024
+"""Documents are held while their mentions wait: a request weighs as many tokens at least."""
+_MEASURED_SECONDS = 0.25
+_NEW_SHARE = 0.3  # of a measurement in the rate
+_FIRST_GUESS = 8.0  # tokens a mention
+
+
+class Place:
+    """What one request takes up."""
+
+    def __init__(self, admission: Admission, caller: str, tokens: int, *, patient: bool) -> None:
+        self._admission = admission
+        self._caller = caller
+        self._patient = patient
+        self.tokens = tokens
+
+    def weigh(self, tokens: int, mentions: int, chars: int) -> None:
+        """Puts what was counted in place of the estimate."""
+        self._admission.learn(tokens, mentions)
+        self._change(self._admission.weight(tokens, chars) - self.tokens)
+
+    def leave(self) -> None:
+        self._change(-self.tokens)
+
+    def _change(self, tokens: int) -> None:
+        self.tokens += tokens
+        self._admission.occupy(self._caller, tokens, patient=self._patient)
+
+
+class Admission:
+    """Keeps count of what is taken on and not yet answered. For the event loop's thread only.
+
+    Requests that can wait (of streams) may take up half of the bound and wait for their turn there,
+    so a bulk job and short calls never keep each other out. A caller who has less than an equal
+    share of the bound is let in even when others have filled it.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.tokens_per_second = 0.0
+        """As measured while there was more to do than could be done; 0 until then."""
+        self._per_mention = _FIRST_GUESS
+        self._callers: Counter[str] = Counter()
+        self._patient = 0
+        self._queue: deque[tuple[int, str, asyncio.Future[None]]] = deque()
+        """The patient who wait for room, in their order: weight, caller, and their turn."""
+        self._measured_from: float | None = None
+        self._measured = 0
+        self.tokens = 0
+        """Taken on and not yet answered."""
+        self.rejected = 0
+        """Requests turned away since the start."""
+
+    @property
+    def bound(self) -> int:
+        """Tokens that may be in the server together."""
+        limits = self._limits
+        in_time = int(self.tokens_per_second * limits.queue_seconds)
+        return min(limits.queue_tokens, max(in_time, LEAST_BATCHES * limits.batch_tokens))
+
+    @asynccontextmanager
+    async def place(
+        self, mentions: int, chars: int, caller: str, *, patient: bool = False
+    ) -> AsyncIterator[Place]:
+        """A place for a request, which it has to the end of the context.
+
+        Args:
+            patient: wait for room rather than fail.
+
+        Raises:
+            OverloadedError: there is no room.
+        """
+        weight = self.weight(int(mentions * self._per_mention), chars)
+        if patient:
+            await self._wait(weight, caller)
+        elif self._fits(weight, caller):
+            self.occupy(caller, weight, patient=False)
+        else:
+            self.rejected += 1
+            raise OverloadedError(self._until_room(weight))
+        place = Place(self, caller, weight, patient=patient)
+        try:
+            yield place
+        finally:
+            place.leave()
+
+    def weight(self, tokens: int, chars: int) -> int:
+        """What a request weighs; a large one no more than half of the bound, or it would find room
+        only in an idle server, and leave none for others.
+        """
+        return min(max(tokens, chars // CHARS_PER_TOKEN, 1), max(1, self.bound // 2))
+
+    def occupy(self, caller: str, tokens: int, *, patient: bool) -> None:
+        self.tokens += tokens
+        self._callers[caller] += tokens
+        if not self._callers[caller]:
+            del self._callers[caller]
+        if patient:
+            self._patient += tokens
+        if tokens < 0:
+            self._wake()
+
+    def learn(self, tokens: int, mentions: int) -> None:
+        """Learns what a mention costs; those in the cache cost nothing."""
+        self._per_mention += 0.1 * (tokens / max(1, mentions) - self._per_mention)
+
+    def served(self, tokens: int, more: bool) -> None:
+        """Learns the rate from what was answered, as long as there is more to do."""
+        now = monotonic()
+        if self._measured_from is None:
+            if more:
+                self._measured_from, self._measured = now, 0
+            return
+        self._measured += tokens
+        passed = now - self._measured_from
+        if passed >= _MEASURED_SECONDS:
+            rate = self._measured / passed
+            before = self.tokens_per_second or rate
+            self.tokens_per_second = before + _NEW_SHARE * (rate - before)
+            self._measured_from, self._measured = now, 0
+        if not more:
+            self._measured_from = None
+
+    def _fits(self, weight: int, caller: str) -> bool:
+        if self.tokens + weight <= self.bound:
+            return True
+        others = len(self._callers) + (caller not in self._callers)
+        return others > 1 and self._callers[caller] + weight <= self.bound // others
+
+    def _until_room(self, weight: int) -> float:
+        """Seconds until there is room, as things go."""
+        rate = self.tokens_per_second or self.bound
+        return max(0.1, (self.tokens + weight - self.bound) / rate)
+
+    def _has_room_for_the_patient(self, weight: int) -> bool:
+        return not self._patient or self._patient + weight <= self.bound // 2
+
+    async def _wait(self, weight: int, caller: str) -> None:
+        """Takes up room when there is some and it is this one's turn."""
+        if not self._queue and self._has_room_for_the_patient(weight):
+            self.occupy(caller, weight, patient=True)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((weight, caller, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was given room while it left
+                self.occupy(caller, -weight, patient=True)
+            raise
+
+    def _wake(self) -> None:
+        while self._queue and self._has_room_for_the_patient(self._queue[0][0]):
+            weight, caller, turn = self._queue.popleft()
+            if not turn.done():
+                self.occupy(caller, weight, patient=True)
+                turn.set_result(None)

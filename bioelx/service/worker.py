@@ -1,0 +1,129 @@
+"""Threads of the stages, what passes between them, and what becomes of a failure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from threading import Condition, Thread
+from typing import Any
+
+from bioelx.service.jobs import Item
+from bioelx.service.logs import log
+
+
+class Worker:
+    """A thread that takes one step after the other; if it dies, another takes its place."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[Worker], bool],
+        lost: Callable[[Worker, BaseException], None],
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            step: works on one batch, which it lays down in `batch` as soon as it has it; false if
+                there is no more to come.
+            lost: called in the dying thread; to answer for `batch`.
+        """
+        self.name = name
+        self.batch: list[Item] = []
+        self.deaths = 0
+        self._step = step
+        self._lost = lost
+        self._start()
+
+    def join(self) -> None:
+        """Waits until the steps have come to their end."""
+        while (thread := self._thread).is_alive():
+            thread.join()
+
+    @property
+    def ident(self) -> int | None:
+        return self._thread.ident
+
+    def _start(self) -> None:
+        self._thread = Thread(target=self._run, name=self.name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while self._step(self):
+                self.batch = []
+        except BaseException as error:  # whatever ends a thread, its callers get an answer
+            self.deaths += 1
+            try:
+                self._lost(self, error)
+            finally:
+                self.batch = []
+                self._start()
+
+
+class Slot:
+    """A batch on its way from one stage to the next: there is room for one, and it keeps its place
+    until it is done, so no thread's death loses it.
+    """
+
+    def __init__(self) -> None:
+        self._batch: list[Item] = []
+        self._closed = False
+        self._changed = Condition()
+
+    def put(self, batch: list[Item]) -> None:
+        """Waits until the stage is done with the one before."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._batch or self._closed)
+            self._batch = batch
+            self._changed.notify_all()
+
+    def look(self) -> list[Item]:
+        """Waits for a batch; empty if there is none to come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._batch or self._closed)
+            return [] if self._closed else self._batch
+
+    def free(self, batch: list[Item]) -> None:
+        """Makes room, if it is this batch that is here."""
+        with self._changed:
+            if self._batch is batch:
+                self._batch = []
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def do_or_divide(
+    work: Callable[[list[Item]], Iterable[Any]], items: list[Item]
+) -> Iterator[tuple[Item, Any]]:
+    """Works on all items at once; what fails together is tried apart, so only the one at fault
+    fails. For want of memory it is halved down to single mentions, else divided by jobs.
+
+    Yields:
+        each item with its result, or with the exception that it got.
+    """
+    if not items:
+        return
+    parts: list[list[Item]] = []
+    failure: Exception
+    try:
+        yield from zip(items, work(items), strict=True)
+        return
+    except MemoryError as error:
+        failure = error
+        middle = len(items) // 2
+        parts = [items[:middle], items[middle:]] if middle else []
+        log("out of memory", mentions=len(items), thread=threading.current_thread().name)
+    except Exception as error:
+        failure = error
+        by_job: dict[Any, list[Item]] = {}
+        for item in items:
+            by_job.setdefault(item.job, []).append(item)
+        parts = list(by_job.values()) if len(by_job) > 1 else []
+    if not parts:
+        yield from ((item, failure) for item in items)
+    for part in parts:  # outside of the handlers, whose tracebacks hold on to memory
+        yield from do_or_divide(work, part)

@@ -1,0 +1,54 @@
+"""The real linker, for tests that hold its steps back or make them fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from bioelx.linker import Linker
+
+
+class Scripted(Linker):
+    """The real linker, whose steps can be held back and made to fail, and are written down."""
+
+    def __init__(self, linker: Linker, ranker: Any = None) -> None:
+        super().__init__(
+            linker.manifest,
+            linker.knowledge_base,
+            linker.encoder,
+            linker.index,
+            linker.confidence,
+            ranker,
+        )
+        self.embedded: list[int] = []
+        self.searched: list[list[str]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.before_embedding: Callable[[Sequence[Sequence[int]]], None] = lambda tokens: None
+        self.before_search: Callable[[list[str]], None] = lambda keys: None
+
+    def embed(self, tokens):
+        self.embedded.append(len(tokens))
+        assert self.go.wait(30)
+        self.before_embedding(tokens)
+        return super().embed(tokens)
+
+    def search(self, mentions, vectors):
+        keys = [mention.key for mention in mentions]
+        self.searched.append(keys)
+        self.before_search(keys)
+        return super().search(mentions, vectors)
+
+
+@pytest.fixture
+def linker(tiny_linker: Linker) -> Scripted:
+    return Scripted(tiny_linker)
+
+
+@pytest.fixture(scope="session")
+def scripted() -> type[Scripted]:
+    """The class, for linkers with a ranker."""
+    return Scripted

@@ -1,0 +1,142 @@
+"""Who is taken on, who is turned away, and who waits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from bioelx.errors import OverloadedError
+from bioelx.service import admission as module
+from bioelx.service.admission import LEAST_BATCHES, Admission
+from bioelx.settings import Limits
+
+LIMITS = Limits(batch_tokens=10, queue_tokens=100_000, queue_seconds=2.0)
+LEAST = LEAST_BATCHES * LIMITS.batch_tokens
+MENTION = 8  # tokens, at first
+
+
+async def enter(stack: AsyncExitStack, admission: Admission, tokens: int, caller: str = "a", **how):
+    place = await stack.enter_async_context(admission.place(tokens // MENTION, 0, caller, **how))
+    place.weigh(tokens, tokens // MENTION, 0)
+    return place
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands until a test moves it."""
+
+    class Clock:
+        now = 1000.0
+
+    monkeypatch.setattr(module, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+async def test_over_the_bound_a_caller_is_turned_away_until_there_is_room():
+    admission = Admission(LIMITS)
+    async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as first:
+            for _ in range(3):
+                await enter(first, admission, LEAST // 3)
+            with pytest.raises(OverloadedError) as caught:
+                await enter(stack, admission, MENTION)
+            assert caught.value.retry_after > 0
+            assert admission.rejected == 1
+        await enter(stack, admission, MENTION)
+    assert admission.tokens == 0
+
+
+async def test_the_bound_is_what_can_be_answered_in_time(clock):
+    admission = Admission(LIMITS)
+    assert admission.bound == LEAST
+    for _ in range(40):
+        clock.now += 0.1
+        admission.served(500, more=True)
+    assert admission.tokens_per_second == pytest.approx(5000, rel=0.01)
+    assert admission.bound == pytest.approx(5000 * LIMITS.queue_seconds, rel=0.01)
+    for _ in range(400):
+        clock.now += 0.1
+        admission.served(50_000, more=True)
+    assert admission.bound == LIMITS.queue_tokens
+
+
+async def test_an_idle_server_learns_no_rate(clock):
+    admission = Admission(LIMITS)
+    for _ in range(40):
+        clock.now += 1
+        admission.served(3, more=False)
+    assert admission.tokens_per_second == 0
+
+
+async def test_one_caller_does_not_keep_the_others_out():
+    admission = Admission(LIMITS)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await enter(stack, admission, LEAST // 3, "greedy")
+        await enter(stack, admission, LEAST // 3, "modest")
+        with pytest.raises(OverloadedError):
+            await enter(stack, admission, MENTION, "greedy")
+        with pytest.raises(OverloadedError):
+            await enter(stack, admission, LEAST // 3, "modest")  # more than its half
+    assert admission.tokens == 0
+
+
+async def test_a_request_larger_than_the_queue_finds_room_and_leaves_some():
+    admission = Admission(LIMITS)
+    async with AsyncExitStack() as stack:
+        large = await enter(stack, admission, 50 * LEAST)
+        assert large.tokens == LEAST // 2
+        await enter(stack, admission, LEAST // 3)
+
+
+async def test_documents_weigh_too():
+    admission = Admission(LIMITS)
+    async with admission.place(1, 40 * 1024, "a"):
+        assert admission.tokens == 40
+
+
+async def test_the_patient_wait_in_their_order_and_take_half_at_most():
+    admission = Admission(LIMITS)
+    came: list[int] = []
+
+    async def wait(number: int, leave: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
+            await enter(stack, admission, LEAST // 3, patient=True)
+            came.append(number)
+            await leave.wait()
+
+    leave = [asyncio.Event() for _ in range(4)]
+    waiting = [asyncio.create_task(wait(i, each)) for i, each in enumerate(leave)]
+    await asyncio.sleep(0.01)
+    assert came == [0]
+    async with AsyncExitStack() as stack:
+        await enter(stack, admission, LEAST // 2)  # the other half is for those in a hurry
+        waiting[1].cancel()
+        leave[0].set()
+        await asyncio.sleep(0.01)
+        assert came == [0, 2]
+        leave[2].set()
+        leave[3].set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert came == [0, 2, 3]
+    assert admission.tokens == 0
+
+
+async def test_who_is_cancelled_as_his_turn_comes_takes_no_room_with_him():
+    admission = Admission(LIMITS)
+    async with AsyncExitStack() as stack:
+        await enter(stack, admission, LEAST // 2, patient=True)
+
+        async def wait() -> None:
+            async with admission.place(2, 0, "b", patient=True):
+                await asyncio.sleep(60)
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0.01)
+    waiting.cancel()  # after it was called, before it has heard
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert admission.tokens == 0
+    async with admission.place(2, 0, "c", patient=True):
+        pass

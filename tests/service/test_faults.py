@@ -1,0 +1,163 @@
+"""Faults as callers see them, over gRPC: each has its answer, and no call waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import threading
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+import pytest
+
+from bioelx.client import AsyncClient, document, link_request
+from bioelx.errors import OverloadedError, ServiceError
+from bioelx.linker import Linker
+from bioelx.service.admission import Admission
+from bioelx.service.cache import Cache
+from bioelx.service.calls import CallGuard
+from bioelx.service.engine import Engine, Engines
+from bioelx.service.pipeline import Pipeline
+from bioelx.service.servicer import Servicer
+from bioelx.service.stats import engine_stats
+from bioelx.service.switch import SwitchRecord
+from bioelx.settings import Limits
+from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
+
+LIMITS = Limits(batch_tokens=32, queue_tokens=400)
+
+
+class Server:
+    """A server in this process, whose parts a test can reach."""
+
+    def __init__(self, linker: Linker) -> None:
+        self.engines, self.admission = Engines(), Admission(LIMITS)
+        self.engines.activate(Engine(linker, Cache(2**20)))
+        self.pipeline = Pipeline(batch_tokens=LIMITS.batch_tokens, served=self.admission.served)
+        self.servicer = Servicer(
+            self.engines, self.pipeline, self.admission, SwitchRecord(), LIMITS
+        )
+
+    @property
+    def stats(self):
+        return engine_stats(self.engines, self.pipeline, self.admission)
+
+
+@pytest.fixture
+async def server(linker) -> Server:
+    return Server(linker)
+
+
+@pytest.fixture
+async def client(server: Server, linker) -> AsyncIterator[AsyncClient]:
+    running = grpc.aio.server(interceptors=[CallGuard()])
+    add_EntityLinkerServicer_to_server(server.servicer, running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    await running.start()
+    async with AsyncClient(f"127.0.0.1:{port}") as opened:
+        yield opened
+    linker.go.set()
+    await running.stop(None)
+    server.servicer.close()
+    await server.pipeline.close()
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_mention_without_memory_has_an_error_in_its_place(client, linker, tiny_linker):
+    guilty = tiny_linker.tokenise(["wart"])[0]
+
+    def refuse(tokens: Sequence[Sequence[int]]) -> None:
+        if guilty in tokens:
+            raise MemoryError
+
+    linker.before_embedding = refuse
+    reply = await client.link([document("flu and wart", (0, 3), (8, 12)), document("wart")])
+    flu, wart = reply.documents[0].links
+    assert flu.candidates
+    assert wart.error.field == "documents[0].mentions[1]"
+    assert reply.documents[1].links[0].error.field == "documents[1].text"
+    assert "memory" in wart.error.message
+    with pytest.raises(ServiceError) as caught:
+        await client.search("wart")
+    assert caught.value.code == "RESOURCE_EXHAUSTED"
+
+
+async def test_a_lost_thread_costs_its_batch_an_error_and_nobody_else(client, server, linker):
+    struck: list[int] = []
+    held = threading.Event()
+
+    def hang(_: object) -> None:
+        struck.append(threading.get_ident())
+        while not held.wait(0.01):
+            pass
+
+    linker.before_embedding = hang
+    lost = asyncio.create_task(client.link([document("flu")]))
+    await until(lambda: struck)
+    others = [asyncio.create_task(client.search(f"ailment {i}")) for i in range(5)]
+    await until(lambda: server.stats.pipeline.waiting_tokens)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(struck[0]), ctypes.py_object(SystemExit)
+    )
+    with pytest.raises(ServiceError) as caught:
+        await lost
+    held.set()
+    assert caught.value.code == "UNAVAILABLE"
+    for other in others:
+        assert (await other).candidates
+    assert server.stats.pipeline.workers_replaced == 1
+    assert server.stats.tokens == 0
+
+
+async def test_overload_is_told_at_once_with_a_delay(client, server, linker):
+    linker.go.clear()
+    tasks = [
+        asyncio.create_task(client.link([document(f"ailment {i} {j}") for j in range(20)]))
+        for i in range(4)
+    ]
+    done, _ = await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert all(isinstance(each.exception(), OverloadedError) for each in done)
+    assert done
+    assert server.stats.rejected >= len(done)
+    linker.go.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(each, OverloadedError) for each in answers) == server.stats.rejected
+    assert any(not isinstance(each, Exception) for each in answers)
+    assert server.stats.tokens == 0
+
+
+async def test_a_caller_who_is_gone_takes_nothing_up(client, server, linker):
+    linker.go.clear()
+    running = asyncio.create_task(client.search("flu"))
+    await until(lambda: linker.embedded)
+    gone = asyncio.create_task(client.link([document(f"ailment {i}") for i in range(10)]))
+    await until(lambda: server.stats.pipeline.waiting_tokens)
+    gone.cancel()
+    await until(lambda: not server.stats.pipeline.waiting_tokens)
+    linker.go.set()
+    await running
+    await until(lambda: not server.stats.tokens)
+    assert linker.embedded == [1]
+
+
+async def test_a_stream_waits_where_a_call_is_turned_away(client, server):
+    async def requests():
+        for i in range(12):
+            yield link_request([document(f"malady {i} {j}") for j in range(20)], id=str(i))
+
+    replies = {reply.id async for reply in client.link_stream(requests())}
+    assert replies == {str(i) for i in range(12)}
+    assert server.stats.rejected == 0
+
+
+async def test_repeated_mentions_are_counted_as_hits(client, server):
+    for _ in range(3):
+        await client.link_mentions(["flu", "wart"])
+    (cache,) = server.stats.caches.values()
+    assert (cache.hits, cache.misses) == (4, 2)
+    assert server.stats.pipeline.encoding.batches == 1
