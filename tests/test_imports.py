@@ -17,6 +17,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "settings": {"errors"},
+    "toml_file": {"errors"},
+    "config": {"errors", "toml_file"},
     "v1": set(),
     "kb": GROUND,
     "encoding": GROUND | {"kb"},
