@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": GROUND | {"kb", "linker", "release"},
     # The server knows the linker, never an index or a model.
     "service": GROUND | {"kb", "linker", "release", "v1"},
-    "client": GROUND | {"v1", "service"},
+    "channel": {"errors"},
+    "retries": {"errors"},
+    "client": GROUND | {"v1", "service", "channel", "retries"},
 }
 """What each part of bioelx may import of bioelx, at module level or inside functions."""
 

@@ -123,6 +123,8 @@ def _assemble(
             ("grpc.so_reuseport", 0),  # or a second server on the port would take half its calls
             ("grpc.max_receive_message_length", settings.limits.max_message_bytes),
             ("grpc.max_send_message_length", -1),
+            # Clients may ask during long calls whether the server is still there (bioelx.channel).
+            ("grpc.http2.min_ping_interval_without_data_ms", 30_000),
         ],
     )
     add_EntityLinkerServicer_to_server(servicer, server)
