@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 from bioelx.errors import BioelxError
 
@@ -12,10 +13,7 @@ ChannelOptions = Sequence[tuple[str, int | str]]
 
 SERVICE = "bioelx.v1.EntityLinker"
 
-SERVICE_CONFIG = {
-    # Each call goes to the next of the servers that are ready, by their own word.
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": SERVICE},
+_STREAMS = {
     # A stream is begun again only by gRPC, which keeps what was sent until the first reply comes.
     # Single calls are tried again by `bioelx.retries`.
     "methodConfig": [
@@ -31,7 +29,11 @@ SERVICE_CONFIG = {
         }
     ],
 }
-"""In the form that every gRPC library takes: https://github.com/grpc/grpc/blob/master/doc/service_config.md"""
+_SPREAD = {
+    # Each call goes to the next of the servers that are ready, by their own word.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": SERVICE},
+}
 
 _KEEPALIVE = [
     # A server that vanished without a word is noticed while a call waits for it.
@@ -51,11 +53,20 @@ _SIZES = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_lengt
 def channel_options(address: str) -> ChannelOptions:
     """What a channel to `address` is opened with."""
     options: list[tuple[str, int | str]] = [*_SIZES, *_RECONNECT, *_KEEPALIVE]
-    options.append(("grpc.service_config", json.dumps(SERVICE_CONFIG)))
+    options.append(("grpc.service_config", json.dumps(service_config(address))))
     if "," in address and not _has_scheme(address):
         # What the servers' certificates are for, since the target has only numbers.
         options.append(("grpc.default_authority", address.split(",")[0].strip()))
     return options
+
+
+def service_config(address: str) -> dict[str, Any]:
+    """What each call to `address` is given, in the form that gRPC has for all its libraries.
+
+    A server alone is not asked whether it is ready: it says itself why it is not.
+    """
+    several = "," in address or address.startswith("dns:")
+    return {**_STREAMS, **_SPREAD} if several else _STREAMS
 
 
 def target_of(address: str) -> str:

@@ -264,6 +264,27 @@ def test_a_server_that_is_not_ready_gets_no_calls_until_it_is() -> None:
         until(lambda: set(names(client, 4)) == {"a", "b"})
 
 
+def test_the_servers_that_a_name_stands_for_share_the_calls() -> None:
+    """`localhost` stands for one address or two; the server of each is asked by `dns:///` alone."""
+    with running(Faulty("a")) as [a]:
+        target = a.address.replace("127.0.0.1", "dns:///localhost")
+        with Client(target, timeout=30) as client:
+            assert names(client, 3) == ["a"] * 3
+            a.health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+            until(lambda: unavailable(client))
+            seen = len(a.servicer.called)
+            assert unavailable(client)
+            assert len(a.servicer.called) == seen
+
+
+def unavailable(client: Client) -> bool:
+    try:
+        client.info()
+    except ServiceError as error:
+        return error.code == "UNAVAILABLE"
+    return False
+
+
 def test_asyncio_spreads_calls_too() -> None:
     async def call(address: str) -> None:
         async with AsyncClient(address, timeout=30) as client:

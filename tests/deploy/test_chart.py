@@ -16,8 +16,8 @@ from bioelx.config import gather
 from bioelx.settings import ServerSettings
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "bioelx"
-KUBERNETES = [v for v in kubernetes_validate.utils.all_versions() if v.count(".") == 2][-3:]
-"""The latest versions that there are schemas for."""
+KUBERNETES = ("1.30", kubernetes_validate.latest_version())
+"""The oldest version that the chart is for, and the latest that there are schemas for."""
 
 SECURE = {"tls": {"secretName": "cert"}, "tokens": {"secretName": "callers"}}
 MUTUAL = {"tls": {"secretName": "cert", "clientCaSecretName": "ca"}}
