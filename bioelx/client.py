@@ -141,8 +141,7 @@ class Client:
     ) -> Iterator[pb.LinkReply]:
         """Links requests (see `link_request`), each with an id, and yields replies when ready.
 
-        A stream that breaks after its first reply is not begun again: send the requests whose ids
-        have had no reply.
+        A stream that breaks is not begun again: send the requests whose ids have had no reply.
 
         Args:
             timeout: seconds for the whole stream; None: as long as it takes.
