@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-long lint bench reproduce proto clean
+.PHONY: help quickstart test test-long lint bench reproduce proto image-size clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,10 @@ reproduce: $(VENV)/.installed-cpu+quickstart+eval+dev ## Build the snapshot, run
 	@$(BIN)/bioelx eval reproduce --data "$(DATA)" $(ARGS)
 
 proto: $(VENV)/.installed-cpu+quickstart+eval+dev ## Generate bioelx/v1 from proto/
-	@$(BIN)/python proto/generate.py
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python proto/generate.py
+
+image-size: $(VENV)/.installed-cpu+quickstart+eval+dev ## Install the image's CPU target in an empty folder, weigh and start it
+	@$(BIN)/python -m pytest -m long -s tests/deploy/test_image.py $(ARGS)
 
 clean: ## Remove what can be made again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

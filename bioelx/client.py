@@ -10,11 +10,16 @@
         reply = client.link([document("Bekannter Herzinfarkt 2019.", (10, 21), language="de")])
         print(reply.documents[0].links[0].candidates[0].label)
 
+    with Client("linker-1:50051,linker-2:50051") as client:  # each call to the next one
+        client.link_mentions(["kalp krizi"])
+
     secret = Credentials(ca="hospital-ca.pem", token_file="token")
     Client("linker.hospital.example:50051", credentials=secret)
 
 Requests and replies are the messages of `bioelx.v1.linker_pb2`. Failures are raised as
 InvalidRequestError (which names the field), NotFoundError, OverloadedError, or ServiceError.
+A client keeps its connections: make one and use it for all calls. Calls that find no server, or an
+overloaded one, are tried again within their deadline (`bioelx.retries`).
 """
 
 from __future__ import annotations
@@ -29,8 +34,10 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from bioelx.channel import channel_options, target_of
 from bioelx.credentials import Credentials
 from bioelx.errors import BioelxError, InvalidRequestError
+from bioelx.retries import RETRIES, Retries, Tries
 from bioelx.service.status import error_of
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerStub, ReleaseAdminStub
@@ -39,14 +46,6 @@ DEFAULT_TIMEOUT = 60.0
 SWITCH_TIMEOUT = 600.0
 """Seconds that a server may take to load another release and to try it."""
 
-_CHANNEL = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # A server that is starting is found soon after it listens.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-]
 _POLL_SECONDS = 0.1
 
 Q = TypeVar("Q")
@@ -108,12 +107,15 @@ class Client:
     """Calls a server and waits. May be shared by threads.
 
     Args:
-        address: host:port.
-        timeout: seconds that a call may take (streams excepted).
+        address: host:port; several with commas between them; or a target of gRPC's, such as
+            `dns:///linker.example:50051` for all servers that a name stands for.
+        timeout: seconds that a call may take with all its tries (streams excepted).
+        retries: of calls that find no server, or an overloaded one.
         credentials: how it encrypts and shows who it is; None: it does neither.
 
     Raises:
-        BioelxError: they do not fit together, or a token would travel unencrypted.
+        BioelxError: an address cannot be one, the credentials do not fit together, or a token would
+            travel unencrypted.
         FileError: a file of theirs cannot be read.
     """
 
@@ -122,14 +124,17 @@ class Client:
         address: str,
         *,
         timeout: float = DEFAULT_TIMEOUT,
+        retries: Retries = RETRIES,
         credentials: Credentials | None = None,
     ) -> None:
         self._timeout = timeout
+        self._retries = retries
         self._metadata = credentials.metadata(address) if credentials else ()
+        target, options = target_of(address), channel_options(address)
         self._channel = (
-            credentials.channel(address, _CHANNEL)
+            credentials.channel(target, options)
             if credentials
-            else grpc.insecure_channel(address, _CHANNEL)
+            else grpc.insecure_channel(target, options)
         )
         self._stub = EntityLinkerStub(self._channel)
         self._admin = ReleaseAdminStub(self._channel)
@@ -145,10 +150,20 @@ class Client:
         documents = [document(mention, language=language) for mention in mentions]
         return _only_links(self.link(documents, **options))
 
-    def link_stream(self, requests: Iterable[pb.LinkRequest]) -> Iterator[pb.LinkReply]:
-        """Links requests (see `link_request`), each with an id, and yields replies when ready."""
+    def link_stream(
+        self, requests: Iterable[pb.LinkRequest], *, timeout: float | None = None
+    ) -> Iterator[pb.LinkReply]:
+        """Links requests (see `link_request`), each with an id, and yields replies when ready.
+
+        A stream that breaks is not begun again: send the requests whose ids have had no reply.
+
+        Args:
+            timeout: seconds for the whole stream; None: as long as it takes.
+        """
         try:
-            yield from self._stub.LinkStream(iter(requests), metadata=self._metadata)
+            yield from self._stub.LinkStream(
+                iter(requests), timeout=timeout, metadata=self._metadata
+            )
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 
@@ -173,11 +188,11 @@ class Client:
     def activate(self, release: str, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:
         """Switches the server to a release; returns when it answers from it."""
         request = pb.ActivateReleaseRequest(id=release)
-        return self._call(self._admin.Activate, request, timeout)
+        return self._call_once(self._admin.Activate, request, timeout)
 
     def roll_back(self, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:
         """Switches the server to the release that was active before."""
-        return self._call(self._admin.Rollback, pb.RollbackReleaseRequest(), timeout)
+        return self._call_once(self._admin.Rollback, pb.RollbackReleaseRequest(), timeout)
 
     def wait_ready(self, timeout: float = 30.0) -> bool:
         """Waits until the server has loaded its release; false if `timeout` seconds pass first."""
@@ -209,11 +224,24 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(
-        self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q, timeout: float | None = None
+    def _call(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        tries = Tries(self._retries, self._timeout)
+        while True:
+            try:
+                return method(request, timeout=tries.left(), metadata=self._metadata)
+            except grpc.RpcError as failed:
+                error = error_of(failed)
+            pause = tries.pause_after(error)
+            if pause is None:
+                raise error
+            time.sleep(pause)
+
+    def _call_once(
+        self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q, timeout: float
     ) -> R:
+        """Calls what may not happen twice."""
         try:
-            return method(request, timeout=timeout or self._timeout, metadata=self._metadata)
+            return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 
@@ -226,14 +254,17 @@ class AsyncClient:
         address: str,
         *,
         timeout: float = DEFAULT_TIMEOUT,
+        retries: Retries = RETRIES,
         credentials: Credentials | None = None,
     ) -> None:
         self._timeout = timeout
+        self._retries = retries
         self._metadata = credentials.metadata(address) if credentials else ()
+        target, options = target_of(address), channel_options(address)
         self._channel = (
-            credentials.aio_channel(address, _CHANNEL)
+            credentials.aio_channel(target, options)
             if credentials
-            else grpc.aio.insecure_channel(address, _CHANNEL)
+            else grpc.aio.insecure_channel(target, options)
         )
         self._stub = EntityLinkerStub(self._channel)
         self._admin = ReleaseAdminStub(self._channel)
@@ -252,11 +283,13 @@ class AsyncClient:
         return _only_links(await self.link(documents, **options))
 
     async def link_stream(
-        self, requests: AsyncIterator[pb.LinkRequest]
+        self, requests: AsyncIterator[pb.LinkRequest], *, timeout: float | None = None
     ) -> AsyncIterator[pb.LinkReply]:
         """See `Client.link_stream`."""
         try:
-            async for reply in self._stub.LinkStream(requests, metadata=self._metadata):
+            async for reply in self._stub.LinkStream(
+                requests, timeout=timeout, metadata=self._metadata
+            ):
                 yield reply
         except grpc.RpcError as failed:
             raise error_of(failed) from None
@@ -284,11 +317,11 @@ class AsyncClient:
     ) -> pb.ActivateReleaseReply:
         """See `Client.activate`."""
         request = pb.ActivateReleaseRequest(id=release)
-        return await self._call(self._admin.Activate, request, timeout)
+        return await self._call_once(self._admin.Activate, request, timeout)
 
     async def roll_back(self, *, timeout: float = SWITCH_TIMEOUT) -> pb.ActivateReleaseReply:
         """See `Client.roll_back`."""
-        return await self._call(self._admin.Rollback, pb.RollbackReleaseRequest(), timeout)
+        return await self._call_once(self._admin.Rollback, pb.RollbackReleaseRequest(), timeout)
 
     async def wait_ready(self, timeout: float = 30.0) -> bool:
         """See `Client.wait_ready`."""
@@ -320,14 +353,24 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _call(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Q, R],
-        request: Q,
-        timeout: float | None = None,
+    async def _call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        tries = Tries(self._retries, self._timeout)
+        while True:
+            try:
+                return await method(request, timeout=tries.left(), metadata=self._metadata)
+            except grpc.RpcError as failed:
+                error = error_of(failed)
+            pause = tries.pause_after(error)
+            if pause is None:
+                raise error
+            await asyncio.sleep(pause)
+
+    async def _call_once(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, timeout: float
     ) -> R:
+        """See `Client._call_once`."""
         try:
-            return await method(request, timeout=timeout or self._timeout, metadata=self._metadata)
+            return await method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as failed:
             raise error_of(failed) from None
 

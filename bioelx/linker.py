@@ -31,6 +31,7 @@ from bioelx.ranking import Precision, Ranker, open_ranker, window_around
 from bioelx.release import FileStamp, Manifest, find_release, verify_release
 from bioelx.search.index import NameIndex
 from bioelx.search.retriever import Hit, Retriever
+from bioelx.settings import SearchSettings
 from bioelx.types import (
     TYPES,
     Candidate,
@@ -99,6 +100,7 @@ class Linker:
         threads: int = 0,
         ranker: str = "",
         ranker_precision: Precision = "auto",
+        search: SearchSettings | None = None,
         beside: Linker | None = None,
     ) -> Linker:
         """Opens a release: its folder, its id, or the active one.
@@ -107,6 +109,7 @@ class Linker:
             threads: for encoding and search; 0 takes all cores.
             ranker: folder or hub id of a reranker; empty links by retrieval alone.
             ranker_precision: of its weights.
+            search: how the index is searched; default: the environment's.
             beside: a linker opened with the same threads and ranker, of any release. The models
                 that both have are not loaded twice, so neither is to be called during a call of
                 the other.
@@ -125,7 +128,11 @@ class Linker:
         if encoder.card.fingerprint != manifest.encoder.fingerprint:
             raise FileError(folder / ENCODER_FOLDER, "is not the encoder of this release's vectors")
         index = NameIndex.open(
-            folder, manifest.index.factory, manifest.index.parameters, threads=threads
+            folder,
+            manifest.index.factory,
+            manifest.index.parameters,
+            threads=threads,
+            settings=search,
         )
         if index.text_count != len(knowledge_base.texts):
             raise FileError(folder / "index.faiss", "does not belong to names.arrow beside it")

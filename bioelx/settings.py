@@ -1,7 +1,8 @@
 """Where things are, and what a server is allowed to do.
 
 Every setting has an environment variable of the same name in capitals with the prefix BIOELX_
-(BIOELX_INDEX_ for those of the index); a command-line option overrides it.
+(BIOELX_INDEX_ for those of the index); a command-line option overrides it. Those of a server can
+stand in a file too: `bioelx.config` makes flag, variable and key of one definition here.
 """
 
 from __future__ import annotations
@@ -94,11 +95,51 @@ class Limits(BaseSettings):
         return value
 
 
+class SearchSettings(BaseSettings):
+    """How the index of a release is searched, and on what."""
+
+    model_config = SettingsConfigDict(env_prefix="BIOELX_INDEX_", frozen=True)
+
+    ef_search: int = Field(
+        192, ge=1, description="HNSW: neighbours weighed in a search, where the release says none"
+    )
+    nprobe: int = Field(
+        64, ge=1, le=2048, description="IVF: lists read in a search, where the release says none"
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="where to search; auto: on a GPU if FAISS sees one"
+    )
+    gpu_gigabytes: float = Field(
+        8.0, gt=0, description="GPU memory for the vectors of one release; past it: IVF"
+    )
+
+
+class IndexSettings(SearchSettings):
+    """Which index a build makes, how it is searched, and on what.
+
+    docs/index.md has the measurements behind the defaults.
+    """
+
+    factory: str = Field("", description="FAISS factory string; empty: by size and device")
+    exact_up_to: int = Field(
+        250_000, ge=0, description="distinct names up to which a CPU compares every one"
+    )
+    ef_construction: int = Field(80, ge=1, description="HNSW: neighbours weighed for a new vector")
+    min_recall: float = Field(
+        0.95, ge=0, le=1, description="recall@10 and @50 below which a build fails"
+    )
+
+
 class ServerSettings(BaseSettings):
     """How a server runs."""
 
     model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
 
+    home: Path | None = Field(
+        None,
+        description="folder of models/, data/ and releases/; default: the checkout that runs, else "
+        "the user's data folder",
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     release: str = Field(
@@ -165,6 +206,7 @@ class ServerSettings(BaseSettings):
         "all", description="calls that are logged; errors: those that did not end well"
     )
     limits: Limits = Field(default_factory=Limits)
+    index: SearchSettings = Field(default_factory=SearchSettings)
 
     @property
     def authenticates(self) -> bool:
@@ -258,32 +300,6 @@ class GateSettings(BaseSettings):
     )
     gate_rows: Path | None = Field(
         None, description="file of mentions, in place of data/regression.jsonl"
-    )
-
-
-class IndexSettings(BaseSettings):
-    """Which index a build makes, how it is searched, and on what.
-
-    docs/index.md has the measurements behind the defaults.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="BIOELX_INDEX_", frozen=True)
-
-    factory: str = Field("", description="FAISS factory string; empty: by size and device")
-    exact_up_to: int = Field(
-        250_000, ge=0, description="distinct names up to which a CPU compares every one"
-    )
-    ef_construction: int = Field(80, ge=1, description="HNSW: neighbours weighed for a new vector")
-    ef_search: int = Field(192, ge=1, description="HNSW: neighbours weighed in a search")
-    nprobe: int = Field(64, ge=1, le=2048, description="IVF: lists read in a search")
-    min_recall: float = Field(
-        0.95, ge=0, le=1, description="recall@10 and @50 below which a build fails"
-    )
-    device: Literal["auto", "cpu", "gpu"] = Field(
-        "auto", description="where to search; auto: on a GPU if FAISS sees one"
-    )
-    gpu_gigabytes: float = Field(
-        8.0, gt=0, description="GPU memory for the vectors of one release; past it: IVF"
     )
 
 

@@ -17,6 +17,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
     "settings": {"errors"},
+    "toml_file": {"errors"},
+    "config": {"errors", "toml_file"},
     "v1": set(),
     "kb": GROUND,
     "encoding": GROUND | {"kb"},
@@ -29,8 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": GROUND | {"kb", "linker", "release"},
     # The server knows the linker, never an index or a model.
     "service": GROUND | {"kb", "linker", "release", "v1"},
+    "channel": {"errors"},
     "credentials": GROUND,
-    "client": GROUND | {"v1", "service", "credentials"},
+    "retries": {"errors"},
+    "client": GROUND | {"v1", "service", "channel", "credentials", "retries"},
 }
 """What each part of bioelx may import of bioelx, at module level or inside functions."""
 

@@ -172,11 +172,11 @@ def _run(
 ) -> None:
     """Runs `build` or `update`, with the suites that the settings name, and sums up; or only
     explains the settings."""
+    from bioelx.toml_file import explain as explanation
     from bioelx_index.places import Places
     from bioelx_index.progress import Stages
     from bioelx_index.settings import BuildSettings, read_settings
     from bioelx_index.sources.wikidata.endpoint import check_caller
-    from bioelx_index.toml_file import explain as explanation
 
     if explain:
         typer.echo(explanation(BuildSettings), nl=False)

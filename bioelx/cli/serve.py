@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Annotated, Any
+import os
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
-from pydantic_settings import BaseSettings
 
-from bioelx.settings import Limits, ServerSettings, read_settings
+from bioelx.config import CONFIG_VARIABLE, Setting, gather, settings_in
+from bioelx.settings import ServerSettings
 
 
-def serve(**given: Any) -> None:
+def serve(config: Path | None = None, show_config: bool = False, **given: Any) -> None:
     """Serve a release over gRPC until SIGTERM or Ctrl-C.
 
-    Each option has a twin in the environment; the option wins. When the release is loaded, one
+    Each option has a twin in the environment and one in the file that --config names: an option
+    comes before the environment, the environment before the file. When the release is loaded, one
     line on standard output says so; logs go to standard error, a JSON object a line.
 
     When another release becomes active (bioelx build, bioelx release activate or rollback), the
@@ -34,12 +36,21 @@ def serve(**given: Any) -> None:
         bioelx serve --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key \\
             --tokens tokens.json
         BIOELX_PORT=9000 bioelx serve --release 20261123T074500Z-1a2b3c4d
+        bioelx serve --show-config > bioelx.toml
+        bioelx serve --config bioelx.toml
     """
+    flags = {option: value for option, value in given.items() if value not in (None, [])}
+    effective = gather(ServerSettings, flags, config)
+    if show_config:
+        typer.echo(effective.as_toml(), nl=False)
+        return
     from bioelx.service.logs import set_up_logs
     from bioelx.service.privacy import keep_words_in
     from bioelx.service.server import serve as run
 
-    settings = _settings(given)
+    settings = effective.settings
+    if settings.home:  # where whatever this process opens is found
+        os.environ["BIOELX_HOME"] = str(settings.home)
     set_up_logs(settings.log_level)
     keep_words_in()
     asyncio.run(run(settings, _announce))
@@ -49,33 +60,51 @@ def _announce(release: str, address: str) -> None:
     print(f"serving {release} on {address}", flush=True)
 
 
-def _settings(given: dict[str, Any]) -> ServerSettings:
-    """The settings of the options that were given; pydantic-settings adds the environment's."""
-    given = {name: value for name, value in given.items() if value is not None}
-    of_limits = {name: given.pop(name) for name in Limits.model_fields if name in given}
-    return read_settings(ServerSettings, limits=read_settings(Limits, **of_limits), **given)
+def _option(setting: Setting) -> inspect.Parameter:
+    """The command-line option of a setting, so that both are defined in one place."""
+    annotation: Any = setting.field.annotation
+    if get_origin(annotation) is tuple:  # the option is given once for each of them
+        annotation = list[get_args(annotation)[0]]  # type: ignore[misc]
+    return inspect.Parameter(
+        setting.option,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
+            annotation | None,
+            typer.Option(
+                help=f"{setting.field.description}. "
+                f"Environment: {setting.variable}; key: {setting.key}.",
+                show_default=_default(setting),
+            ),
+        ],
+    )
 
 
-def _options(settings: type[BaseSettings]) -> list[inspect.Parameter]:
-    """A command-line option for each plain field, so that both are defined in one place."""
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                field.annotation | None,  # type: ignore[operator]
-                typer.Option(
-                    help=f"{field.description}. Environment: BIOELX_{name.upper()}.",
-                    show_default=str(field.default) or False,
-                ),
-            ],
-        )
-        for name, field in settings.model_fields.items()
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
-    ]
+def _default(setting: Setting) -> str | bool:
+    default = setting.field.default
+    return str(default) if default is not None and default != "" else False
 
+
+_CONFIG = Annotated[
+    Path | None,
+    typer.Option(envvar=CONFIG_VARIABLE, help="TOML file of settings."),
+]
+_SHOW_CONFIG = Annotated[
+    bool,
+    typer.Option(
+        "--show-config",
+        help="Print every setting, and who said it, as such a file, and do nothing else.",
+    ),
+]
 
 serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [*_options(ServerSettings), *_options(Limits)]
+    [
+        inspect.Parameter(
+            "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_CONFIG
+        ),
+        inspect.Parameter(
+            "show_config", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_SHOW_CONFIG
+        ),
+        *map(_option, settings_in(ServerSettings)),
+    ]
 )

@@ -61,7 +61,7 @@ def encoder(
       bioelx train encoder --config paper.toml     (docs/training.md has the paper's settings)
       torchrun --nproc-per-node 4 -m bioelx train encoder --config paper.toml
     """
-    from bioelx_index.toml_file import explain as explanation
+    from bioelx.toml_file import explain as explanation
     from bioelx_index.train.settings import TrainSettings, read_settings
 
     if explain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bioelx.errors import BioelxError, InstallationError
-from bioelx.settings import IndexSettings
+from bioelx.settings import IndexSettings, SearchSettings
 
 EXACT_FACTORY = "Flat"
 HNSW_FACTORY = "HNSW32,SQ8"
@@ -30,7 +30,7 @@ def choose_factory(texts: int, dimension: int, settings: IndexSettings, *, gpu: 
     return f"IVF{_LISTS_PER_ROOT * math.isqrt(texts)},SQ8"
 
 
-def wants_gpu(settings: IndexSettings, gpus: int) -> bool:
+def wants_gpu(settings: SearchSettings, gpus: int) -> bool:
     """Whether to search on a GPU, where FAISS sees so many.
 
     Raises:
@@ -44,7 +44,7 @@ def wants_gpu(settings: IndexSettings, gpus: int) -> bool:
     return settings.device != "cpu" and gpus > 0
 
 
-def check_gpu_memory(texts: int, dimension: int, settings: IndexSettings) -> None:
+def check_gpu_memory(texts: int, dimension: int, settings: SearchSettings) -> None:
     """Makes sure that vectors in half precision are within their budget.
 
     Raises:

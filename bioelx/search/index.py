@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bioelx.errors import BioelxError, FileError
 from bioelx.search.choice import check_gpu_memory, choose_factory, wants_gpu
 from bioelx.search.install import check_faiss
-from bioelx.settings import IndexSettings, read_settings
+from bioelx.settings import IndexSettings, SearchSettings, read_settings
 
 check_faiss()
 
@@ -62,7 +62,7 @@ class NameIndex:
         index: faiss.Index,
         factory: str,
         parameters: Mapping[str, int],
-        settings: IndexSettings,
+        settings: SearchSettings,
     ) -> None:
         self._index = index
         self.factory = factory
@@ -123,7 +123,7 @@ class NameIndex:
         parameters: Mapping[str, int] | None = None,
         *,
         threads: int = 0,
-        settings: IndexSettings | None = None,
+        settings: SearchSettings | None = None,
     ) -> NameIndex:
         """Maps the index of a release into memory; processes that open the same file share it.
 
@@ -140,7 +140,7 @@ class NameIndex:
         path = folder / INDEX_FILE
         if not path.is_file():
             raise FileError(path, "no such file")
-        settings = settings or read_settings(IndexSettings)
+        settings = settings or read_settings(SearchSettings)
         if threads:
             faiss.omp_set_num_threads(threads)
         try:

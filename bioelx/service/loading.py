@@ -86,6 +86,7 @@ class Loader:
             threads=settings.threads,
             ranker=settings.ranker,
             ranker_precision=settings.ranker_precision,
+            search=settings.index,
             beside=beside,
         )
         _warm_up(linker.knowledge_base)

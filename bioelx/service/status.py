@@ -1,9 +1,12 @@
 """Errors as gRPC statuses, and back again in a client.
 
-Details follow google.rpc's error model: BadRequest names the field, RetryInfo the delay.
+Details follow google.rpc's error model: BadRequest names the field, RetryInfo the delay. The delay
+stands in the trailing metadata too, for the retries that gRPC libraries make by themselves.
 """
 
 from __future__ import annotations
+
+import random
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -20,6 +23,8 @@ from bioelx.errors import (
     ServiceError,
 )
 
+_PUSHBACK = "grpc-retry-pushback-ms"
+
 
 def status_of(error: BioelxError) -> grpc.Status:
     """The status that tells a caller of `error`."""
@@ -31,7 +36,12 @@ def status_of(error: BioelxError) -> grpc.Status:
     if isinstance(error, OverloadedError):
         info = RetryInfo()
         info.retry_delay.FromNanoseconds(int(error.retry_after * 1e9))
-        return _status(grpc.StatusCode.RESOURCE_EXHAUSTED, error, info)
+        status = _status(grpc.StatusCode.RESOURCE_EXHAUSTED, error, info)
+        # Libraries keep to it as it stands, so that callers refused together would come together.
+        pause = error.retry_after * random.uniform(1.0, 1.5)  # noqa: S311
+        pushback = (_PUSHBACK, str(round(pause * 1000)))
+        metadata = (*status.trailing_metadata, pushback)
+        return status._replace(trailing_metadata=metadata)  # type: ignore[attr-defined,no-any-return]
     if isinstance(error, NotFoundError):
         return _status(grpc.StatusCode.NOT_FOUND, error)
     if isinstance(error, ServiceError):

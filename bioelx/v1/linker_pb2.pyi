@@ -748,6 +748,8 @@ class Limits(_message.Message):
     BATCH_TOKENS_FIELD_NUMBER: _builtins.int
     QUEUE_TOKENS_FIELD_NUMBER: _builtins.int
     QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
+    CALLER_MENTIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    CALLER_CALLS_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     max_documents: _builtins.int
     """per request"""
     max_mentions: _builtins.int
@@ -766,6 +768,9 @@ class Limits(_message.Message):
     so many seconds (but always some batches). Beyond that: RESOURCE_EXHAUSTED with a retry delay.
     """
     queue_seconds: _builtins.float
+    caller_mentions_per_minute: _builtins.int
+    """Of the caller who asks, over all that have its name; 0: as many as the server bears."""
+    caller_calls_in_flight: _builtins.int
     def __init__(
         self,
         *,
@@ -779,10 +784,12 @@ class Limits(_message.Message):
         batch_tokens: _builtins.int = ...,
         queue_tokens: _builtins.int = ...,
         queue_seconds: _builtins.float = ...,
+        caller_mentions_per_minute: _builtins.int = ...,
+        caller_calls_in_flight: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "default_top_k", b"default_top_k", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_mention_chars", b"max_mention_chars", "max_mentions", b"max_mentions", "max_message_bytes", b"max_message_bytes", "max_top_k", b"max_top_k", "queue_seconds", b"queue_seconds", "queue_tokens", b"queue_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "caller_calls_in_flight", b"caller_calls_in_flight", "caller_mentions_per_minute", b"caller_mentions_per_minute", "default_top_k", b"default_top_k", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_mention_chars", b"max_mention_chars", "max_mentions", b"max_mentions", "max_message_bytes", b"max_message_bytes", "max_top_k", b"max_top_k", "queue_seconds", b"queue_seconds", "queue_tokens", b"queue_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

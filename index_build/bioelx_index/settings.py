@@ -18,9 +18,9 @@ from pydantic import (
 from bioelx.errors import BioelxError
 from bioelx.settings import GateSettings, IndexSettings
 from bioelx.settings import read_settings as settings_of
+from bioelx.toml_file import FilePath, fault, read_file
 from bioelx_eval.datasets import DATASETS
 from bioelx_index.sources.options import TypeName
-from bioelx_index.toml_file import FilePath, fault, read_file
 from bioelx_index.train.settings import TrainSettings
 
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from bioelx.errors import BioelxError, FileError
+from bioelx.toml_file import explain
 from bioelx_index.settings import BuildSettings, read_settings
-from bioelx_index.toml_file import explain
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_paths_are_meant_from_the_file_and_options_override_single_keys(file: Pa
             "[encoder.training]\nstep = 3",
             "encoder.training.step: no such key; there are base",
         ),
-        ("[index]\nef = 3", "index.ef: no such key; there are factory, exact_up_to"),
+        ("[index]\nef = 3", "index.ef: no such key; there are ef_search, nprobe"),
         ("[index]\nef_search = 0", "index.ef_search: Input should be greater than or equal"),
         ("[select]\nnames = 0", "select.names: Input should be greater than or equal to 1"),
         ('[select]\ntypes = ["gene", "illness"]', "select.types[1]: 'illness' is none of disease"),

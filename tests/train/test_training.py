@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from bioelx.encoding import open_encoder
 from bioelx.encoding.encoder import read_held_out
 from bioelx.errors import BioelxError
+from bioelx.toml_file import explain
 from bioelx_index.endpoint import free_port
-from bioelx_index.toml_file import explain
 from bioelx_index.train.settings import TrainSettings, read_settings
 
 pytest.importorskip("torch", reason="needs the train extra")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bioelx.errors import BioelxError
-from bioelx_index.toml_file import FilePath, fault, read_file
+from bioelx.toml_file import FilePath, fault, read_file
 
 LANGUAGES = (
     *("de", "en", "es", "fi", "ja", "ko", "ru", "th", "tr", "zh"),

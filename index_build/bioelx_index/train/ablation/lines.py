@@ -22,7 +22,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bioelx.errors import FileError
-from bioelx_index.toml_file import FilePath, fault, read_file
+from bioelx.toml_file import FilePath, fault, read_file
 from bioelx_index.train.settings import ENCODER, MODEL, TrainSettings
 
 SAME = ("base", "steps", "batch", "seed", "held_out", "longest", "export")

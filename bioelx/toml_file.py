@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -34,17 +34,27 @@ def read_file(file: Path, model: type[M]) -> M:
     Raises:
         FileError: the file is not TOML, or a key in it does not exist or fit; the key is named.
     """
+    written = read_tables(file)
     try:
-        written = tomllib.loads(file.read_text(encoding="utf-8"))
         return model.model_validate(written, context={"folder": file.parent})
+    except ValidationError as error:
+        raise FileError(file, fault(error, model)) from None
+
+
+def read_tables(file: Path) -> dict[str, Any]:
+    """What stands in a file, unchecked.
+
+    Raises:
+        FileError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileError(file, "no such file") from None
     except OSError as error:
         raise FileError(file, f"cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(file, f"not TOML ({error})") from None
-    except ValidationError as error:
-        raise FileError(file, fault(error, model)) from None
 
 
 def fault(error: ValidationError, model: type[BaseModel]) -> str:
@@ -56,9 +66,17 @@ def fault(error: ValidationError, model: type[BaseModel]) -> str:
     first = min(faults, key=lambda each: each["type"] != "extra_forbidden")
     key, message = _written(first["loc"]), first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        table = _table_at(model, first["loc"][:-1])
-        message = f"no such key; there are {', '.join(table.model_fields)}"
+        message = no_such_key(_table_at(model, first["loc"][:-1]))
     return f"{key}: {message}" if key else message
+
+
+def no_such_key(table: type[BaseModel]) -> str:
+    return f"no such key; there are {', '.join(table.model_fields)}"
+
+
+def is_table(annotation: Any) -> bool:
+    """Whether a field of this type is a table of the file."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _written(place: tuple[int | str, ...]) -> str:
@@ -75,34 +93,50 @@ def _table_at(model: type[BaseModel], place: tuple[int | str, ...]) -> type[Base
     return found
 
 
-def explain(model: type[BaseModel], table: str = "") -> str:
+Told = tuple[Any, str]
+"""What stands in a file for a key, and a remark beside it."""
+
+
+def _default(key: str, field: FieldInfo) -> Told:
+    return field.get_default(call_default_factory=True), ""
+
+
+def explain(
+    model: type[BaseModel], table: str = "", tell: Callable[[str, FieldInfo], Told] = _default
+) -> str:
     """Every key with its meaning and its default, as a file that changes nothing. A key that has
-    no default stands there as a comment, with an example."""
-    return "\n".join(_explained(model, table)) + "\n"
+    no default stands there as a comment, with an example.
+
+    Args:
+        tell: what else to write for a key, which is given with its tables (`limits.max_top_k`).
+    """
+    return "\n".join(_explained(model, table, tell)) + "\n"
 
 
-def _explained(model: type[BaseModel], table: str) -> Iterator[str]:
+def _explained(
+    model: type[BaseModel], table: str, tell: Callable[[str, FieldInfo], Told]
+) -> Iterator[str]:
     yield from _comment(model.__doc__ or "")
     if table:
         yield f"[{table}]"
-    tables = {}
+    tables: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        if is_table(field.annotation):
             tables[name] = field.annotation
             continue
         yield ""
         yield from _comment(field.description or "")
-        yield _key(name, field)
+        value, remark = tell(f"{table}.{name}".removeprefix("."), field)
+        yield _key(name, field, value) + (f"  # {remark}" if remark else "")
     for name, inner in tables.items():
         yield ""
-        yield from _explained(inner, f"{table}.{name}".removeprefix("."))
+        yield from _explained(inner, f"{table}.{name}".removeprefix("."), tell)
 
 
-def _key(name: str, field: FieldInfo) -> str:
-    default = field.get_default(call_default_factory=True)
-    if default is None:
+def _key(name: str, field: FieldInfo, value: Any) -> str:
+    if value is None:
         return f"# {name} = {_toml((field.examples or [''])[0])}"
-    return f"{name} = {_toml(default)}"
+    return f"{name} = {_toml(value)}"
 
 
 def _comment(text: str) -> list[str]:
@@ -110,4 +144,6 @@ def _comment(text: str) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value, default=str)  # what TOML calls a string, a list, a boolean is that
+    return json.dumps(
+        value, default=str, ensure_ascii=False
+    )  # what TOML calls a string, a list, a boolean is that
