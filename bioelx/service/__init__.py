@@ -1,1 +1,1 @@
-"""The gRPC server: what is asked, read and checked; a batcher before one worker; the answers."""
+"""The gRPC server: what is asked, read and checked; stages that link it; the answers."""

@@ -19,9 +19,9 @@ from time import monotonic
 from bioelx.errors import OverloadedError
 from bioelx.settings import Limits
 
-LEAST_BATCHES = 12
-"""Batches for which there is always room, however slow the machine: a usual pool of callers, 16 of
-32 mentions each, is not turned away by a server that is theirs alone."""
+LEAST_TOKENS = 6144
+"""There is always room for so many, however slow the machine: a usual pool of callers, 16 of 32
+mentions each, is not turned away by a server that is theirs alone."""
 CHARS_PER_TOKEN = 1024
 """Documents are held while their mentions wait: a request weighs as many tokens at least."""
 _MEASURED_SECONDS = 0.25
@@ -80,7 +80,7 @@ class Admission:
         """Tokens that may be in the server together."""
         limits = self._limits
         in_time = int(self.tokens_per_second * limits.queue_seconds)
-        return min(limits.queue_tokens, max(in_time, LEAST_BATCHES * limits.batch_tokens))
+        return min(limits.queue_tokens, max(in_time, LEAST_TOKENS))
 
     @asynccontextmanager
     async def place(

@@ -765,7 +765,7 @@ class Limits(_message.Message):
     """Of the encoder's tokens: encoded together at most."""
     queue_tokens: _builtins.int
     """Taken on and not yet answered at most: of these many tokens, and of what can be answered within
-    so many seconds (but always some batches). Beyond that: RESOURCE_EXHAUSTED with a retry delay.
+    so many seconds (but always some). Beyond that: RESOURCE_EXHAUSTED with a retry delay.
     """
     queue_seconds: _builtins.float
     caller_mentions_per_minute: _builtins.int

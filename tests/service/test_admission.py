@@ -9,11 +9,11 @@ import pytest
 
 from bioelx.errors import OverloadedError
 from bioelx.service import admission as module
-from bioelx.service.admission import LEAST_BATCHES, Admission
+from bioelx.service.admission import LEAST_TOKENS as LEAST
+from bioelx.service.admission import Admission
 from bioelx.settings import Limits
 
-LIMITS = Limits(batch_tokens=10, queue_tokens=100_000, queue_seconds=2.0)
-LEAST = LEAST_BATCHES * LIMITS.batch_tokens
+LIMITS = Limits(queue_tokens=100_000, queue_seconds=2.0)
 MENTION = 8  # tokens, at first
 
 
