@@ -107,7 +107,7 @@ def keys(tmp_path_factory):
 @pytest.fixture(scope="module")
 def secured(start_server, keys):
     """A server with TLS that asks for tokens."""
-    options = [*keys.tls, "--tokens", str(keys.tokens), "--queue-mentions", "4000"]
+    options = [*keys.tls, "--tokens", str(keys.tokens), "--queue-tokens", "4000"]
     with start_server(*options) as running:
         yield running
 
