@@ -13,6 +13,7 @@ import pytest
 from bioelx.client import AsyncClient, document, link_request
 from bioelx.errors import OverloadedError, ServiceError
 from bioelx.linker import Linker
+from bioelx.retries import NO_RETRIES
 from bioelx.service.admission import Admission
 from bioelx.service.cache import Cache
 from bioelx.service.calls import CallGuard
@@ -54,7 +55,7 @@ async def client(server: Server, linker) -> AsyncIterator[AsyncClient]:
     add_EntityLinkerServicer_to_server(server.servicer, running)
     port = running.add_insecure_port("127.0.0.1:0")
     await running.start()
-    async with AsyncClient(f"127.0.0.1:{port}") as opened:
+    async with AsyncClient(f"127.0.0.1:{port}", retries=NO_RETRIES) as opened:
         yield opened
     linker.go.set()
     await running.stop(None)
