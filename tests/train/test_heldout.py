@@ -3,9 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from bioelx_index.train.heldout import Trial, main, make_trial, nearest_concepts, recalls
+from bioelx_index.train.heldout import (
+    Trial,
+    main,
+    make_trial,
+    nearest_concepts,
+    recalls,
+    title_trial,
+)
 from bioelx_index.train.names import Names
 
 
@@ -44,6 +53,28 @@ def test_recalls_are_means_over_languages():
     assert scores["held_out_th_recall_at_1"] == 0
     assert scores["held_out_recall_at_1"] == 1 / 3
     assert scores["held_out_recall_at_5"] == 1
+
+
+def test_titles_asked_for_are_of_things_that_no_training_draws(tmp_path: Path) -> None:
+    titles = {  # the first has most languages
+        0: {"en": "Paris", "ru": "Париж", "ko": "파리", "th": "ปารีส"},
+        1: {"en": "mug", "de": "Becher", "sv": "mugg"},
+        2: {"en": "pea", "de": "Erbse", "fr": "pea"},
+        3: {"en": "fever", "de": "Fieber"},
+    }
+    rows = [
+        {"item": item, "lang": lang, "title": title}
+        for item, of in titles.items()
+        for lang, title in of.items()
+    ]
+    path = tmp_path / "titles.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    known = _names([9], ["en"])
+    known.texts[0] = "fever"  # its title is a known name's
+    trial = title_trial(path, known, 1, np.random.default_rng(0))
+    assert sorted(trial.candidates.texts) == ["mug", "pea"]
+    assert sorted(trial.held_out.texts) == ["becher", "erbse", "mugg"], "not what is alike in both"
+    assert set(trial.held_out.concepts) <= set(trial.candidates.concepts)
 
 
 def test_encoders_are_compared_in_a_table(

@@ -4,7 +4,8 @@
 
 prints a table of encoders, by the names that `bioelx train encoder` holds out of a release; by the
 same with mistakes (mistyped, inflected, in another order); and by names that can be found, with
-mistakes: what a training may make an encoder blind to.
+mistakes: what a training may make an encoder blind to. With `--titles`, also by general titles of
+things in few languages, which trainings do not draw.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bioelx.encoding import open_encoder
 from bioelx.kb import normalise
 from bioelx.release import find_release
 from bioelx_index.perturb import perturb
-from bioelx_index.train.names import Int64, Names, hold_out, read_names
+from bioelx_index.train.names import Int64, Names, hold_out, read_names, read_titles
 from bioelx_index.train.settings import LANGUAGES, TrainSettings
 
 FOUND = "held_out_recall_at_1"
@@ -31,6 +32,7 @@ DISTRACTORS = 4000  # concepts beside those of the held-out names
 NAMES_EACH = 3  # of a concept that can be found
 AT = (1, 5)
 KNOWN_EACH = 60  # names of a language that can be found, asked for with mistakes
+TITLES, TITLES_EACH = 6000, 100  # English ones to be found, and asked for in another language
 _AT_ONCE = 256  # queries compared with every name: 4 bytes a pair
 
 Vectors: TypeAlias = npt.NDArray[np.float32] | csr_matrix
@@ -86,6 +88,30 @@ def _with_mistakes(names: Names, rng: np.random.Generator) -> Names:
     pairs = zip(names.texts, names.languages, strict=True)
     texts = [normalise(perturb(text, language, rng)) or text for text, language in pairs]
     return replace(names, texts=np.array(texts, object))
+
+
+def title_trial(path: Path, names: Names, drawn_items: int, rng: np.random.Generator) -> Trial:
+    """Titles in LANGUAGES of things beyond the `drawn_items` with most languages, to be found among
+    English titles of such things.
+
+    Raises:
+        FileError: the file is missing or has no columns item, lang, title.
+    """
+    longest = TrainSettings().longest
+    drawn = read_titles(path, names, drawn_items, longest)
+    titles = read_titles(path, names, np.iinfo(np.int32).max, longest)
+    titles = titles.take(~np.isin(titles.concepts, drawn.concepts))
+    english = titles.take(titles.languages == "en")
+    candidates = english.take(rng.permutation(len(english))[:TITLES])
+    same = set(zip(candidates.concepts.tolist(), candidates.texts, strict=True))
+    pairs = zip(titles.concepts.tolist(), titles.texts, strict=True)
+    differ = np.array([pair not in same for pair in pairs], bool)
+    differ &= np.isin(titles.concepts, candidates.concepts) & (titles.languages != "en")
+    asked = [
+        rng.permutation(np.flatnonzero(differ & (titles.languages == language)))[:TITLES_EACH]
+        for language in LANGUAGES
+    ]
+    return Trial(titles.take(np.concatenate(asked)), candidates)
 
 
 def held_out_file(texts: Iterable[str]) -> bytes:
@@ -158,24 +184,39 @@ def nearest_names(
 def main(
     encoder: Annotated[list[Path], typer.Option(help="Folder with encoder.json; may be repeated.")],
     release: Annotated[str, typer.Option(help="Default: the active one.")] = "",
+    titles: Annotated[
+        Path | None, typer.Option(help="Parquet of general titles: item, lang, title.")
+    ] = None,
+    titles_items: Annotated[
+        int, typer.Option(help="Things whose titles the trainings have drawn, those with most.")
+    ] = 150_000,
 ) -> None:
     """Print recall at 1 and 5 of encoders on held-out names, and on mistaken ones, by language."""
     settings = TrainSettings()
-    *_, trial = read_trial(find_release(release), settings)
+    names, _, trial = read_trial(find_release(release), settings)
     trials = {"held out": trial, **mistaken(trial, np.random.default_rng(settings.seed))}
+    if titles:
+        rng = np.random.default_rng(settings.seed)
+        trials["titles"] = title_trial(titles, names, titles_items, rng)
     languages = np.unique(trial.held_out.languages.astype(str)).tolist()
     typer.echo(f"{len(trial.held_out):,} names, to be found among {len(trial.candidates):,}")
     typer.echo("| encoder | names | R@ | mean | " + " | ".join(languages) + " |")
     typer.echo("|---|---|---|" + "--:|" * (1 + len(languages)))
     for folder in encoder:
         opened = open_encoder(folder)
-        candidates = opened.encode(trial.candidates.texts.tolist())
+        vectors: dict[int, Vectors] = {}
         for what, each in trials.items():
-            scores = recalls(each, opened.encode(each.held_out.texts.tolist()), candidates)
+            candidates = each.candidates
+            if id(candidates) not in vectors:  # most trials have the same
+                vectors[id(candidates)] = opened.encode(candidates.texts.tolist())
+            asked = opened.encode(each.held_out.texts.tolist())
+            scores = recalls(each, asked, vectors[id(candidates)])
             for at in AT:
                 keys = ["", *(f"{language}_" for language in languages)]
                 found = (scores.get(f"held_out_{key}recall_at_{at}") for key in keys)
-                cells = " | ".join("–" if each is None else f"{100 * each:.1f}" for each in found)
+                cells = " | ".join(
+                    "–" if share is None else f"{100 * share:.1f}" for share in found
+                )
                 typer.echo(f"| {opened.card.name} | {what} | {at} | {cells} |")
 
 
