@@ -1,0 +1,82 @@
+"""A small cross-encoder as ranker: an int8 ONNX graph on the CPU, without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from tokenizers import Tokenizer
+
+from bioelx.errors import FileError
+from bioelx.ranking.batches import batches
+from bioelx.ranking.card import read_below, read_card
+from bioelx.ranking.pairs import PairBuilder, Pieces
+from bioelx.ranking.window import Window
+from bioelx.types import Candidate
+
+MODEL_FILE, TOKENIZER_FILE = "model.onnx", "tokenizer.json"
+INPUTS = ("input_ids", "attention_mask", "segments")
+_BATCH = 16  # candidates read together: bounds the memory, whatever top_k a caller asks for
+
+
+class OnnxRanker:
+    """Runs `model.onnx`: input_ids, attention_mask, segments int64 [n, t] -> log_odds float32 [n].
+
+    Args:
+        folder: with `ranker.json` and the files that it names.
+        threads: 0 takes all cores.
+
+    Raises:
+        FileError: a file is missing, damaged, or not what the card says.
+    """
+
+    device = "cpu"
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        card = read_card(folder)
+        self.name = card.name
+        self.below = read_below(str(folder))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.inter_op_num_threads = 1
+        # A server idles between calls; spinning threads would take the cores from the search.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises its own classes, one a failure
+            raise FileError(folder / MODEL_FILE, f"not a readable ONNX model ({error})") from None
+        if found := {each.name for each in self._session.get_inputs()} ^ set(INPUTS):
+            raise FileError(folder / MODEL_FILE, f"not a cross-encoder (input {min(found)})")
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+            self._pairs = PairBuilder(
+                tokenizer,
+                window_tokens=card.window_tokens,
+                candidate_tokens=card.candidate_tokens,
+            )
+        except Exception as error:  # tokenizers raises bare Exception
+            raise FileError(folder / TOKENIZER_FILE, f"not a tokenizer ({error})") from None
+
+    def log_odds(self, window: Window, candidates: Sequence[Candidate]) -> list[float]:
+        """See `Ranker.log_odds`."""
+        head = self._pairs.head(window)
+        pairs = [head + self._pairs.tail(candidate) for candidate in candidates]
+        log_odds = [0.0] * len(pairs)
+        for batch in batches([len(pair.ids) for pair in pairs], _BATCH):
+            for i, score in zip(batch, self._run([pairs[i] for i in batch]), strict=True):
+                log_odds[i] = score
+        return log_odds
+
+    def _run(self, pairs: Sequence[Pieces]) -> list[float]:
+        shape = len(pairs), max(len(pair.ids) for pair in pairs)
+        feed = {name: np.zeros(shape, np.int64) for name in INPUTS}
+        for row, (ids, segments) in enumerate(pairs):
+            for name, values in zip(INPUTS, (ids, 1, segments), strict=True):
+                feed[name][row, : len(ids)] = values
+        scores: list[float] = self._session.run(["log_odds"], feed)[0].tolist()
+        return scores
