@@ -76,7 +76,9 @@ class OnnxRanker:
         shape = len(pairs), max(len(pair.ids) for pair in pairs)
         feed = {name: np.zeros(shape, np.int64) for name in INPUTS}
         for row, (ids, segments) in enumerate(pairs):
-            for name, values in zip(INPUTS, (ids, 1, segments), strict=True):
-                feed[name][row, : len(ids)] = values
+            read = slice(len(ids))
+            feed["input_ids"][row, read] = ids
+            feed["attention_mask"][row, read] = 1
+            feed["segments"][row, read] = segments
         scores: list[float] = self._session.run(["log_odds"], feed)[0].tolist()
         return scores

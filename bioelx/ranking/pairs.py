@@ -80,5 +80,5 @@ class PairBuilder:
         return Pieces([*ids, self._end], [CANDIDATE] * (len(ids) + 1))
 
     def _ids(self, text: str) -> list[int]:
-        """The pieces of a text, in which "</s>" is no end: it could be a piece of the vocabulary."""
+        """The pieces of a text, in which "</s>" is no end, though the vocabulary has it."""
         return [self._unknown if each in self._special else each for each in self._texts.ids(text)]
