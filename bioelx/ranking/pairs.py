@@ -61,7 +61,9 @@ class PairBuilder:
     def head(self, window: Window) -> Pieces:
         """All up to the candidate."""
         cut = self._texts.window(window)
-        before, mention, after = map(self._ids, (cut.before, cut.mention, cut.after))
+        # A tokenizer of such a vocabulary puts a space of its own before each text.
+        parts = (cut.before.strip(), cut.mention.strip(), cut.after.strip())
+        before, mention, after = map(self._ids, parts)
         # What sets a bound where a cut text falls into many more pieces than it was counted as;
         # the mention is the last to go.
         mention = mention[: self._longest_part]
