@@ -116,9 +116,12 @@ def log_of(training: Path) -> list[dict]:
     return json.loads((training / "training.json").read_bytes())
 
 
+def losses_of(training: Path) -> list[float]:
+    return [line["loss"] for line in log_of(training) if "loss" in line]
+
+
 def test_it_learns_and_shows_what(trained: Path) -> None:
-    log = log_of(trained)
-    losses = [line["loss"] for line in log if "loss" in line]
+    log, losses = log_of(trained), losses_of(trained)
     assert losses[-1] < losses[0]
     assert any("eval_gain" in line for line in log)
     assert (trained / "training.png").stat().st_size > 1000
@@ -230,7 +233,7 @@ def test_it_goes_on_where_it_was_stopped(
             train(base, described, data, out)
     assert (out / "checkpoints" / "checkpoint-20").is_dir()
     train(base, described, data, out)
-    one, other = ([line.get("loss") for line in log_of(each)] for each in (out, trained))
+    one, other = (losses_of(each) for each in (out, trained))
     assert one == pytest.approx(other, rel=0.02)
     with pytest.raises(BioelxError, match="another rate"):
         train(base, described, data, out, rate=1e-4)

@@ -4,11 +4,11 @@ and how long a small cross-encoder takes.
     python -m bioelx_eval.speed.ranker --tokenizer tests/files/qwen3-tokenizer/tokenizer.json.gz
     python -m bioelx_eval.speed.ranker --cross-encoder models/bioelx-ranker-int8
 
-The first reads one window beside its candidates in two ways, in turns: with the shared prefix, and pair by
-pair as sentence-transformers' CrossEncoder does, in one batch. Both load the same model: random
-weights in the shape of Qwen3-Reranker-0.6B, whose speed is that of the real ones, or --model. Times
-are processor time on a CPU, so that what else the machine does counts for little, and those of the
-clock on a GPU.
+The first reads one window beside its candidates in two ways, in turns: with the shared prefix, and
+pair by pair as sentence-transformers' CrossEncoder does, in one batch. Both load the same model:
+random weights in the shape of Qwen3-Reranker-0.6B, whose speed is that of the real ones, or
+--model. Times are processor time on a CPU, so that what else the machine does counts for little,
+and those of the clock on a GPU.
 """
 
 from __future__ import annotations
