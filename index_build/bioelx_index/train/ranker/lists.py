@@ -82,7 +82,9 @@ def mine(
 def _mined(batch: Sequence[Mention], linker: Linker) -> Iterator[dict[str, Any]]:
     kb = linker.knowledge_base
     keys = [normalise(mention.window.mention) for mention in batch]
-    found = linker.index.search(linker.encoder.encode(keys), _NEIGHBOURS)
+    distinct = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    vectors = linker.encoder.encode(list(distinct))[[distinct[key] for key in keys]]
+    found = linker.index.search(vectors, _NEIGHBOURS)
     for mention, key, texts, scores in zip(batch, keys, found.texts, found.scores, strict=True):
         concept, lacking = -1, np.empty(0, np.int32)
         if mention.text is not None:

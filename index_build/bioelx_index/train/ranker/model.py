@@ -24,7 +24,8 @@ from bioelx_index.train.ranker.export import HEAD
 
 _POSITIONS = "embeddings.position_embeddings.weight"
 _TYPES = "embeddings.token_type_embeddings.weight"
-_SCALE = 5.0  # of the cosine at the beginning: log-odds from -5 to 5, near enough to be bent
+_SCALE = 60.0  # of the cosine at the beginning: those of a mention's candidates differ by 0.02
+_SEGMENTS_APART = 0.2  # at the beginning, in spreads of the positions
 _ABSENT = 0.0  # log-odds of "none of them" in the loss, by which the others are measured
 
 
@@ -102,7 +103,7 @@ def from_base(
         places = np.concatenate([own, places[len(own) :]])
     tensors[_POSITIONS] = np.ascontiguousarray(places[:longest])
     # The segments begin almost alike: what they mean is learnt.
-    spread = 0.5 * places.std()
+    spread = _SEGMENTS_APART * places.std()
     drawn = np.random.default_rng(seed).normal(0, spread, (SEGMENTS, places.shape[1]))
     tensors[_TYPES] = drawn.astype(np.float32)
     total = config["num_hidden_layers"]
@@ -131,7 +132,7 @@ def from_base(
         if name.startswith("encoder.layer."):
             _, _, number, rest = name.split(".", 3)
             source = f"encoder.layer.{chosen[int(number)]}.{rest}"
-        state[name] = torch.from_numpy(np.ascontiguousarray(tensors[source]))
+        state[name] = torch.from_numpy(tensors[source].copy())  # the files may be mapped
     model.body.load_state_dict(state)
     return model
 

@@ -56,7 +56,7 @@ LOG_STEPS = 10
 WEIGHT_DECAY = 0.01
 _OF_NAMES = (kinds.OWN, kinds.QUOTED, kinds.BARE, kinds.AMBIGUOUS)
 _JUDGED = (*_OF_NAMES, kinds.JUDGED_CORPUS)
-_NO_LABEL = -1.0  # in the column of priors: no candidate stands there
+_LEVELLED_BY = 32  # mentions whose scores are zero on average when a training begins
 
 
 def train_ranker(release: Path, settings: RankerSettings, out: Path, stages: Stages) -> Path:
@@ -125,8 +125,9 @@ def _mentions(
 ) -> Iterator[Mention]:
     yield from made_of_names(kb, Contexts(kb, passages), settings)
     if settings.bc5cdr:
-        for part in ("train", "dev"):
-            yield from of_bc5cdr(kb, settings.bc5cdr, part)
+        yield from of_bc5cdr(kb, settings.bc5cdr, "train")
+        judged = list(of_bc5cdr(kb, settings.bc5cdr, "dev"))
+        yield from judged[:: max(1, len(judged) // settings.judged)][: settings.judged]
 
 
 def _judged(lists: Lists, settings: RankerSettings) -> list[Lists]:
@@ -291,6 +292,9 @@ def _train(
 ) -> list[dict[str, Any]]:
     """Trains `model` to its last step and returns what was logged on the way."""
     checkpoint = last_checkpoint(out)
+    draws = Draws(lists, settings)
+    if checkpoint is None:
+        level(model, [draws[number] for number in range(min(_LEVELLED_BY, len(draws)))], pairs)
     decay = round(settings.decay * settings.steps)
     trainer = RankerTrainer(
         model=model,
@@ -316,7 +320,7 @@ def _train(
             report_to="none",
         ),
         data_collator=lambda choices: collate(choices, pairs),
-        train_dataset=Draws(lists, settings),
+        train_dataset=draws,
         eval_dataset=lists,  # type: ignore[arg-type]  # only to be there: `evaluate` is ours
         optimizers=(_optimizer(model, settings), None),
         callbacks=[ShowProgress(stage), Clock()],
@@ -326,6 +330,17 @@ def _train(
     if trainer.state.global_step < settings.steps:
         raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
     return trainer.state.log_history
+
+
+def level(model: CrossEncoder, choices: Sequence[Choice], pairs: PairBuilder) -> None:
+    """Shifts the scores so that they are zero on average: a ranker begins without an opinion on
+    how likely a candidate is at all, which retrieval has."""
+    with torch.inference_mode():
+        scores = [
+            model(**{name: batch[name] for name in INPUTS})
+            for batch in (collate([choice], pairs) for choice in choices)
+        ]
+    model.bias.data -= torch.cat(scores).mean()
 
 
 def _optimizer(model: CrossEncoder, settings: RankerSettings) -> torch.optim.Optimizer:
