@@ -112,7 +112,7 @@ def ranker(
       bioelx train ranker --config docs/ranker.toml --out trainings/ranker
       bioelx train ranker --set steps=200 --set names=5000 --out trainings/try
     """
-    from bioelx_index.toml_file import explain as explanation
+    from bioelx.toml_file import explain as explanation
     from bioelx_index.train.ranker.settings import RankerSettings
     from bioelx_index.train.settings import read_settings
 

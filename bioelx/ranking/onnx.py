@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from bioelx.errors import FileError
+from bioelx.graphs import open_graph, run_graph
 from bioelx.ranking.batches import batches
 from bioelx.ranking.card import read_below, read_card
 from bioelx.ranking.pairs import PairBuilder, Pieces
@@ -39,17 +38,7 @@ class OnnxRanker:
         card = read_card(folder)
         self.name = card.name
         self.below = read_below(str(folder))
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
-        options.inter_op_num_threads = 1
-        # A server idles between calls; spinning threads would take the cores from the search.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(
-                str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime raises its own classes, one a failure
-            raise FileError(folder / MODEL_FILE, f"not a readable ONNX model ({error})") from None
+        self._session = open_graph(folder / MODEL_FILE, threads=threads)
         if found := {each.name for each in self._session.get_inputs()} ^ set(INPUTS):
             raise FileError(folder / MODEL_FILE, f"not a cross-encoder (input {min(found)})")
         try:
@@ -68,9 +57,19 @@ class OnnxRanker:
         pairs = [head + self._pairs.tail(candidate) for candidate in candidates]
         log_odds = [0.0] * len(pairs)
         for batch in batches([len(pair.ids) for pair in pairs], _BATCH):
-            for i, score in zip(batch, self._run([pairs[i] for i in batch]), strict=True):
+            for i, score in zip(batch, self._scores([pairs[i] for i in batch]), strict=True):
                 log_odds[i] = score
         return log_odds
+
+    def _scores(self, pairs: Sequence[Pieces]) -> list[float]:
+        """As `_run`; in halves, where there is no memory for all at once."""
+        try:
+            return self._run(pairs)
+        except MemoryError:
+            if len(pairs) == 1:
+                raise
+        half = len(pairs) // 2
+        return self._scores(pairs[:half]) + self._scores(pairs[half:])
 
     def _run(self, pairs: Sequence[Pieces]) -> list[float]:
         shape = len(pairs), max(len(pair.ids) for pair in pairs)
@@ -80,5 +79,5 @@ class OnnxRanker:
             feed["input_ids"][row, read] = ids
             feed["attention_mask"][row, read] = 1
             feed["segments"][row, read] = segments
-        scores: list[float] = self._session.run(["log_odds"], feed)[0].tolist()
+        scores: list[float] = run_graph(self._session, "log_odds", feed).tolist()
         return scores

@@ -148,6 +148,24 @@ def test_hostile_texts_change_no_neighbour_and_break_nothing(
     assert ranker.log_odds(MARKED, candidates[:3]) == calm
 
 
+def test_where_memory_does_not_suffice_it_reads_fewer_together(
+    ranker, candidates: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, room = ranker.log_odds(MARKED, candidates), 3
+    real = ranker._run
+
+    def cramped(pairs: list) -> list[float]:
+        if len(pairs) > room:
+            raise MemoryError
+        return real(pairs)
+
+    monkeypatch.setattr(ranker, "_run", cramped)
+    assert ranker.log_odds(MARKED, candidates) == pytest.approx(expected, abs=1e-3)
+    room = 0
+    with pytest.raises(MemoryError):
+        ranker.log_odds(MARKED, candidates)
+
+
 def test_no_candidates_need_no_scores(ranker) -> None:
     assert ranker.log_odds(MARKED, []) == []
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bioelx_index.toml_file import FilePath
+from bioelx.toml_file import FilePath
 
 LISTS_FILE, RANKER = "lists.parquet", "ranker"
 """What lies in the folder of a training beside settings, checkpoints, log and model: what it learns
