@@ -47,9 +47,6 @@ from bioelx.types import (
 ENCODER_FOLDER = "encoder"
 NAMES_READ = 3
 """Names of a candidate in one language that a ranker reads."""
-SURE = 0.9
-"""From this probability on, `rerank=auto` does not ask the ranker."""
-
 RANKED = 16
 """Candidates that the ranker reads, however few or many a caller wants to see."""
 
@@ -301,6 +298,7 @@ class Linker:
                         label=label,
                         label_language=language,
                         probability=probabilities[rank - 1],
+                        retrieval_probability=probabilities[rank - 1],
                     )
                     for rank, (hit, (label, language)) in enumerate(
                         zip(of_mention, labelled, strict=True), start=1
@@ -337,7 +335,7 @@ class Linker:
         rerank = mention.options.rerank
         if self.ranker is None or rerank is Rerank.NEVER or not candidates:
             return False
-        return rerank is Rerank.ALWAYS or candidates[0].probability < SURE
+        return rerank is Rerank.ALWAYS or candidates[0].probability < self.ranker.below
 
     def rank(self, mention: Mention, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         """Lets the ranker read the context if it is to.

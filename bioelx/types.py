@@ -127,6 +127,8 @@ class Candidate:
     """More names, in the mention's language and in English: for a ranker, and told to none else."""
     ranker_log_odds: float | None = None
     probability: float = 0.0
+    retrieval_probability: float = 0.0
+    """What `probability` is without the ranker."""
     shares: tuple[Share, ...] = ()
     """What adds up to the log-odds of the probability, where that was asked for."""
 

@@ -249,6 +249,54 @@ def tiny_ranker(tmp_path_factory: pytest.TempPathFactory, tokenizer_json: str) -
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross-encoder of two small layers and random weights, with the shipped pieces."""
+    pytest.importorskip("onnx", reason="needs the train extra")
+    import numpy as np
+    from tokenizers import Tokenizer
+
+    from bioelx_index.train.export import Parent
+    from bioelx_index.train.ranker.export import export_ranker
+
+    tokenizer = Tokenizer.from_file(str(shipped(SHIPPED_ENCODER) / "tokenizer.json"))
+    hidden, inner, random = 64, 128, np.random.default_rng(7)
+
+    def drawn(*shape: int, scale: float = 0.3) -> np.ndarray:
+        return (random.standard_normal(shape) * scale).astype(np.float32)
+
+    tensors = {
+        "embeddings.word_embeddings.weight": drawn(tokenizer.get_vocab_size(), hidden),
+        "embeddings.position_embeddings.weight": drawn(200, hidden),
+        "embeddings.token_type_embeddings.weight": drawn(3, hidden, scale=1),
+        "head.likeness": drawn(hidden, scale=20),
+        "head.first": drawn(hidden, scale=1),
+        "head.bias": drawn(),
+    }
+    layers = [f"encoder.layer.{number}" for number in range(2)]
+    shapes = {"intermediate.dense": (inner, hidden), "output.dense": (hidden, inner)}
+    for part in ("self.query", "self.key", "self.value", "output.dense"):
+        shapes[f"attention.{part}"] = (hidden, hidden)
+    for name, shape in [(f"{at}.{n}", shape) for at in layers for n, shape in shapes.items()]:
+        tensors |= {f"{name}.weight": drawn(*shape), f"{name}.bias": drawn(shape[0])}
+    norms = [f"{at}.{part}" for at in layers for part in ("attention.output", "output")]
+    for name in ("embeddings", *norms):
+        tensors[f"{name}.LayerNorm.weight"] = np.ones(hidden, np.float32)
+        tensors[f"{name}.LayerNorm.bias"] = drawn(hidden)
+    config = {
+        "model_type": "bert",
+        "hidden_size": hidden,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": 4,
+        "layer_norm_eps": 1e-12,
+        "pad_token_id": 1,
+    }
+    folder = tmp_path_factory.mktemp("ranker") / "tiny-ranker-int8"
+    budgets = {"window_tokens": 64, "candidate_tokens": 48}
+    export_ranker(Parent(config, tensors), tokenizer, folder, name="tiny", base="none", **budgets)
+    return folder
+
+
 @dataclass(frozen=True)
 class RunningServer:
     """A `bioelx serve` in a process of its own."""

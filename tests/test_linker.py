@@ -97,6 +97,7 @@ class Contrary:
     """A ranker that finds the last candidate best."""
 
     name = "contrary"
+    below = 0.9
 
     def __init__(self) -> None:
         self.read: list[Window] = []
@@ -182,6 +183,20 @@ def test_auto_asks_the_ranker_only_in_doubt(contrary: Linker) -> None:
         [link] = contrary.link([Query.bare(mention)]).links
         assert bool(contrary.ranker.read) == asked
         assert (link.candidates[0].ranker_log_odds is not None) == asked
+
+
+@pytest.mark.parametrize(("below", "asked"), [(0.0, False), (1.0, True)])
+def test_each_ranker_says_where_auto_asks_it(
+    contrary: Linker, monkeypatch: pytest.MonkeyPatch, below: float, asked: bool
+) -> None:
+    monkeypatch.setattr(contrary.ranker, "below", below)
+    [link] = contrary.link([Query.bare("asthma")]).links
+    assert bool(contrary.ranker.read) == asked
+    [never] = contrary.link([Query.bare("asthma")], LinkOptions(rerank=Rerank.NEVER)).links
+    probabilities = {c.concept.concept_id: c.probability for c in never.candidates}
+    for candidate in link.candidates:
+        known = probabilities.get(candidate.concept.concept_id, candidate.retrieval_probability)
+        assert candidate.retrieval_probability == known
 
 
 @pytest.fixture

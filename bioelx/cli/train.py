@@ -1,4 +1,4 @@
-"""`bioelx train`: learn an encoder from the names of a knowledge base."""
+"""`bioelx train`: learn an encoder, or a small ranker, from a knowledge base."""
 
 from __future__ import annotations
 
@@ -26,26 +26,31 @@ def _group() -> None:
     pass
 
 
+Release = Annotated[
+    str, typer.Option(help="Release whose names to learn from. Default: the active one.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="TOML file of settings; those given by --set go before it.")
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, a setting as in the file; may be repeated."),
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="List all settings with their defaults, and stop.")
+]
+
+
 @app.command()
 def encoder(
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the training. Default: BIOELX_HOME/trainings/encoder."),
     ] = None,
-    release: Annotated[
-        str, typer.Option(help="Release whose names to learn from. Default: the active one.")
-    ] = "",
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML file of settings; those given by --set go before it."),
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="KEY=VALUE, a setting as in the file; may be repeated."),
-    ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="List all settings with their defaults, and stop.")
-    ] = False,
+    release: Release = "",
+    config: Config = None,
+    setting: Given = None,
+    explain: Explain = False,
 ) -> None:
     """Train an encoder on names: SapBERT's self-alignment, in all languages at once.
 
@@ -67,7 +72,7 @@ def encoder(
     if explain:
         typer.echo(explanation(TrainSettings), nl=False)
         return
-    settings = read_settings(config, setting or ())
+    settings = read_settings(config, setting or (), TrainSettings)
     try:
         from bioelx_index.train.encoder import train_encoder
     except ImportError as error:
@@ -81,3 +86,49 @@ def encoder(
     trained = train_encoder(find_release(release), settings, folder, stages, cache)
     if trained.is_dir():  # of several processes only the first writes it
         console().print(f"[bold]{trained}[/] is ready. Next: bioelx build --encoder {trained}")
+
+
+@app.command()
+def ranker(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the training. Default: BIOELX_HOME/trainings/ranker."),
+    ] = None,
+    release: Release = "",
+    config: Config = None,
+    setting: Given = None,
+    explain: Explain = False,
+) -> None:
+    """Train a small cross-encoder that ranks on machines without a GPU.
+
+    Names of the release are put into definitions and descriptions as mentions, the release proposes
+    candidates for each, and the ranker learns to weigh them by the context. Concepts that are held
+    out are looked at on the way. A training that was stopped goes on from its last checkpoint at
+    the same command. The folder gets training.png (loss and held-out mentions), model/ and ranker/,
+    which --ranker takes.
+
+    \b
+    Examples:
+      bioelx train ranker --config docs/ranker.toml --out trainings/ranker
+      bioelx train ranker --set steps=200 --set names=5000 --out trainings/try
+    """
+    from bioelx.toml_file import explain as explanation
+    from bioelx_index.train.ranker.settings import RankerSettings
+    from bioelx_index.train.settings import read_settings
+
+    if explain:
+        typer.echo(explanation(RankerSettings), nl=False)
+        return
+    settings = read_settings(config, setting or (), RankerSettings)
+    try:
+        from bioelx_index.train.ranker.train import train_ranker
+    except ImportError as error:
+        raise InstallationError(
+            f"training needs {error.name}: pip install 'bioelx[train]'"
+        ) from None
+    from bioelx_index.progress import Stages
+
+    folder = out or home() / "trainings" / "ranker"
+    trained = train_ranker(find_release(release), settings, folder, Stages(console()))
+    if trained.is_dir():  # of several processes only the first writes it
+        console().print(f"[bold]{trained}[/] is ready. Next: bioelx serve --ranker {trained}")

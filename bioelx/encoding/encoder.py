@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from bioelx.checksums import check_sha256
 from bioelx.errors import FileError
 
 CARD_FILE = "encoder.json"
@@ -89,7 +90,7 @@ def read_card(folder: Path) -> EncoderCard:
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileError(path, f"not an encoder's card ({error!r})") from None
     for name, sha256 in files.items():
-        _check_sha256(folder / name, sha256)
+        check_sha256(folder / name, sha256, CARD_FILE)
     files.pop(HELD_OUT_FILE, None)  # plays no part in what a text's vector is
     said = orjson.dumps([card, files], option=orjson.OPT_SORT_KEYS)
     return EncoderCard(**card, fingerprint=hashlib.sha256(said).hexdigest()[:16])
@@ -99,16 +100,6 @@ def read_held_out(folder: Path) -> list[str]:
     """The names that an encoder's training held out; none if it says nothing of that."""
     path = folder / HELD_OUT_FILE
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-
-
-def _check_sha256(path: Path, expected: str) -> None:
-    try:
-        with path.open("rb") as stream:
-            actual = hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise FileError(path, "no such file") from None
-    if actual != expected:
-        raise FileError(path, f"sha256 is {actual[:12]}…, {CARD_FILE} says {expected[:12]}…")
 
 
 def open_encoder(folder: Path, *, threads: int = 0) -> Encoder:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from bioelx.encoding.encoder import EncoderCard
 from bioelx.errors import FileError
+from bioelx.graphs import open_graph, run_graph
 
-_NO_MEMORY = re.compile("bad_alloc|bad allocation|Failed to allocate memory")
 _BATCH_TOKENS = 1024  # padded tokens in one run: large enough for the cores, small enough to cache
 
 
@@ -26,17 +23,7 @@ class OnnxEncoder:
 
     def __init__(self, folder: Path, card: EncoderCard, *, threads: int = 0) -> None:
         self.card = card
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
-        options.inter_op_num_threads = 1
-        # A served encoder idles between calls; spinning threads would take the cores from search.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(
-                str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime raises its own classes, one a failure
-            raise FileError(folder / "model.onnx", f"not a readable ONNX model ({error})") from None
+        self._session = open_graph(folder / "model.onnx", threads=threads)
         try:
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises bare Exception
@@ -69,12 +56,7 @@ class OnnxEncoder:
             input_ids[row, : len(tokens)] = tokens
             attention_mask[row, : len(tokens)] = 1
         feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        try:
-            return self._session.run(["embedding"], feed)[0]
-        except Exception as error:  # onnxruntime has no class for it
-            if _NO_MEMORY.search(str(error)):
-                raise MemoryError from error
-            raise
+        return run_graph(self._session, "embedding", feed)
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:

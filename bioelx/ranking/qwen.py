@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 from bioelx.errors import FileError, InstallationError
-from bioelx.ranking.prompt import CANDIDATE_TOKENS, WINDOW_TOKENS, PromptBuilder
+from bioelx.ranking.batches import batches
+from bioelx.ranking.card import read_below
+from bioelx.ranking.prompt import PromptBuilder
 from bioelx.ranking.ranker import Precision
+from bioelx.ranking.texts import CANDIDATE_TOKENS, WINDOW_TOKENS
 from bioelx.ranking.window import Window
 from bioelx.types import Candidate, Concept, Name
 
@@ -24,7 +27,6 @@ except ImportError:
     ) from None
 
 _BATCH = 16  # candidates read together: bounds the memory, whatever top_k a caller asks for
-_PADDING = 0.25  # share of a batch that may be padding, read for nothing
 _NO_MEMORY_ON_CPU = "DefaultCPUAllocator: can't allocate memory"  # torch has no type for it
 
 _TOLERANCE = {"float32": 1e-4, "bfloat16": 0.03}  # of a log-odds, for logits of size 1
@@ -43,7 +45,7 @@ class QwenRanker:
         threads: for torch, in the whole process; 0 leaves torch's own choice.
         precision: of the weights; "auto" is bfloat16 on a GPU and float32 on a CPU.
         batch: candidates read together at most; halved for good where memory does not suffice.
-        window_tokens, candidate_tokens: see `PromptBuilder`.
+        window_tokens, candidate_tokens: see `Texts`.
 
     Raises:
         FileError: there is no such model, or it is none that answers this prompt.
@@ -60,6 +62,7 @@ class QwenRanker:
         candidate_tokens: int = CANDIDATE_TOKENS,
     ) -> None:
         self.name = Path(model).name
+        self.below = read_below(model)
         self._batch = batch
         if threads:
             torch.set_num_threads(threads)
@@ -170,23 +173,6 @@ class QwenRanker:
         last = states[range(len(tails)), [len(tail) - 1 for tail in tails]]
         scores: list[float] = (last.float() @ self._direction).tolist()
         return scores
-
-
-def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """The numbers of texts of these lengths, each in one batch of at most so many, with those of
-    like length together, so that not much of a batch is padding.
-    """
-    batch: list[int] = []
-    filled = 0
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        padded = lengths[i] * (len(batch) + 1)
-        if batch and (len(batch) == most or padded - filled - lengths[i] > _PADDING * padded):
-            yield batch
-            batch, filled = [], 0
-        batch.append(i)
-        filled += lengths[i]
-    if batch:
-        yield batch
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
+from bioelx.errors import FileError
+from bioelx.ranking.card import CARD_FILE
 from bioelx.ranking.window import Window
 from bioelx.types import Candidate
 
@@ -15,6 +18,8 @@ class Ranker(Protocol):
     """Judges whether candidates are what a mention means in its context."""
 
     name: str
+    below: float
+    """`auto` asks it where retrieval's confidence in its first candidate is lower; 0: never."""
 
     def log_odds(self, window: Window, candidates: Sequence[Candidate]) -> list[float]:
         """The log-odds that each candidate is meant, in the candidates' order.
@@ -28,16 +33,24 @@ class Ranker(Protocol):
 
 
 def open_ranker(model: str, *, threads: int = 0, precision: Precision = "auto") -> Ranker:
-    """Opens a reranker by the folder or hub id of a causal language model.
+    """Opens a reranker: a cross-encoder by its folder, which holds `ranker.json`, or a causal
+    language model by its folder or hub id.
 
     Args:
         threads: of its computations; 0 takes all cores.
-        precision: of its weights; "auto" is bfloat16 on a GPU and float32 on a CPU.
+        precision: of a language model's weights; "auto" is bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
-        InstallationError: torch or transformers is not installed.
-        FileError: the folder holds no such model.
+        InstallationError: torch or transformers is not installed, and the model needs them.
+        FileError: the folder holds no such model, or a cross-encoder, which knows but one
+            precision, is asked for another.
     """
+    if (Path(model) / CARD_FILE).is_file():
+        if precision != "auto":
+            raise FileError(model, f"its weights are int8, and cannot be read as {precision}")
+        from bioelx.ranking.onnx import OnnxRanker
+
+        return OnnxRanker(Path(model), threads=threads)
     from bioelx.ranking.qwen import QwenRanker
 
     return QwenRanker(model, threads=threads, precision=precision)

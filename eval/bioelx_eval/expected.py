@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bioelx.errors import FileError
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE
+from bioelx.ranking import Precision
 from bioelx.release import Manifest
 from bioelx.settings import CHECKOUT
 from bioelx.types import Rerank
@@ -62,6 +63,7 @@ class Command:
     """Its name; None for retrieval alone."""
     training_names: str | None
     """The sha256 of the file of names that the encoder saw in training, if it was given."""
+    ranker_precision: Precision = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def expected_of(run: Run, manifest: Manifest, tolerance: float = TOLERANCE) -> E
         rerank=Rerank(options["rerank"]),
         ranker=options["ranker"],
         training_names=options["training_names"],
+        ranker_precision=options["ranker_precision"] or "auto",
     )
     return Expected(SCHEMA, command, fingerprint_of(run, manifest), tolerance, _values(run))
 

@@ -25,6 +25,8 @@ import pyarrow as pa
 from bioelx.errors import FileError
 from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
+from bioelx.ranking import Precision
+from bioelx.ranking.card import AUTO_FILE
 from bioelx.release import find_release, read_manifest
 from bioelx.release.manifest import MANIFEST_FILE, stamp_file, stamp_files
 from bioelx.types import LinkOptions, Rerank, Timing
@@ -57,6 +59,7 @@ class EvaluationSettings:
     rerank: Rerank = Rerank.NEVER
     ranker: str = ""
     """Folder or hub id; empty links by retrieval alone."""
+    ranker_precision: Precision = "auto"
     training: TrainingNames | None = None
     threads: int = 0
     fresh: bool = False
@@ -101,7 +104,10 @@ class ReleaseUnderTest:
     @cached_property
     def linker(self) -> Linker:
         return Linker.open(
-            self.folder, threads=self._settings.threads, ranker=self._settings.ranker
+            self.folder,
+            threads=self._settings.threads,
+            ranker=self._settings.ranker,
+            ranker_precision=self._settings.ranker_precision,
         )
 
     @cached_property
@@ -210,6 +216,7 @@ def _scores(
             "top_k": settings.link_options.top_k,
             "rerank": settings.rerank,
             "ranker": Path(settings.ranker).name or None,
+            "ranker_precision": settings.ranker_precision if settings.ranker else None,
             "training_names": settings.training.sha256 if settings.training else None,
         },
         "skipped": dict(sorted(survey.skipped.items())),
@@ -236,15 +243,22 @@ def _fingerprint(survey: Survey, release: ReleaseUnderTest, settings: Evaluation
         "release": stamp_file(release.folder / MANIFEST_FILE).sha256,
         "options": settings.link_options,
         "batch": settings.batch,
-        "ranker": _ranker_files(settings.ranker),
+        "ranker": _ranker_files(settings.ranker, settings.rerank),
+        "ranker_precision": settings.ranker_precision,
         "training_names": settings.training.sha256 if settings.training else None,
     }
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _ranker_files(ranker: str) -> str | dict[str, str]:
-    """The checksums of a ranker's files; of one on a hub only its id."""
+def _ranker_files(ranker: str, rerank: Rerank) -> str | dict[str, str]:
+    """The checksums of a ranker's files; of one on a hub only its id.
+
+    What says when `auto` asks it counts for `auto` alone: it is chosen by runs of `always`.
+    """
     folder = Path(ranker)
     if not (ranker and folder.is_dir()):
         return ranker
-    return {name: stamp.sha256 for name, stamp in stamp_files(folder).items()}
+    stamps = {name: stamp.sha256 for name, stamp in stamp_files(folder).items()}
+    if rerank is not Rerank.AUTO:
+        stamps.pop(AUTO_FILE, None)
+    return stamps

@@ -33,6 +33,8 @@ _CANDIDATE = pa.struct(
         "exact": pa.bool_(),
         "types": _STRINGS,
         "score": pa.float32(),
+        "retrieval_rank": pa.int32(),
+        "retrieval_probability": pa.float32(),
         "ranker_log_odds": pa.float32(),
         "probability": pa.float32(),
         "right": pa.bool_(),
@@ -71,6 +73,9 @@ PREDICTIONS_SCHEMA = pa.schema(
 - `link`: the concept linked at the release's threshold; null for NIL.
 - `confidence`: the probability of the first candidate; 0 where there is none.
 - `error`: an `ErrorKind`; null where nothing is wrong.
+
+Candidates stand in the order of the answer; `retrieval_rank` and `retrieval_probability` say what
+retrieval alone made of each, which is the same where no ranker was asked.
 
 A composite mention has candidates for each of its parts. Its rank is that of the worst part, its
 confidence the lowest; it is linked if every part is, to their concepts joined by |.
@@ -184,6 +189,8 @@ def _candidate_column(candidates: Sequence[tuple[int, Candidate, bool]]) -> pa.S
         "exact": [each.exact for _, each, _ in candidates],
         "types": [each.concept.types for _, each, _ in candidates],
         "score": [each.retrieval_score for _, each, _ in candidates],
+        "retrieval_rank": [each.retrieval_rank for _, each, _ in candidates],
+        "retrieval_probability": [each.retrieval_probability for _, each, _ in candidates],
         "ranker_log_odds": [each.ranker_log_odds for _, each, _ in candidates],
         "probability": [each.probability for _, each, _ in candidates],
         "right": [right for _, _, right in candidates],

@@ -194,16 +194,18 @@ def hits_without(
     scores: npt.NDArray[np.float32],
     concept: int,
     lacking: Int32,
+    *,
+    top_k: int = CONSIDERED,
 ) -> list[Hit]:
     """What a retriever finds, if `concept` lacks some of its texts; other concepts keep theirs."""
     exact = kb.text_id(key)
     if not len(lacking):
-        return pool(kb, texts, scores, exact, language, top_k=CONSIDERED)
+        return pool(kb, texts, scores, exact, language, top_k=top_k)
     # Texts that no other concept bears would not be there at all, nor stand among the nearest.
     gone = [each for each in lacking.tolist() if _only_of(kb, each, concept)]
     there = ~np.isin(texts, gone)
     still_exact = None if exact in gone else exact
-    found = pool(kb, texts[there], scores[there], still_exact, language, top_k=CONSIDERED + 1)
+    found = pool(kb, texts[there], scores[there], still_exact, language, top_k=top_k + 1)
     others = [hit for hit in found if hit.concept_row != concept]
     left = ~np.isin(texts, lacking)
     own = pool(
@@ -215,7 +217,7 @@ def hits_without(
         top_k=len(texts),
     )
     both = [*others, *(hit for hit in own if hit.concept_row == concept)]
-    return sorted(both, key=lambda hit: (hit.exact, hit.score), reverse=True)[:CONSIDERED]
+    return sorted(both, key=lambda hit: (hit.exact, hit.score), reverse=True)[:top_k]
 
 
 def _only_of(kb: KnowledgeBase, text: int, concept: int) -> bool:

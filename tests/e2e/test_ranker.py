@@ -1,9 +1,10 @@
-"""The causal model as ranker of a real server. Needs torch, and runs where it is installed."""
+"""Rankers of a real server: the small cross-encoder and, where torch is installed, a causal one."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,15 +27,30 @@ HOSTILE = {
 CALM = document(f"Verdacht auf {MENTION} seit Montag.", (13, 22), language="de", id="calm")
 
 
-@pytest.fixture(scope="module")
-def ranking(start_server, tiny_ranker):
-    with start_server("--ranker", str(tiny_ranker)) as running:
-        yield running
+class Ranking(NamedTuple):
+    """A server with a ranker."""
+
+    running: Any
+    name: str
+    exact: float
+    """How far apart the same scores may lie: in fp32, and in int8."""
+
+
+@pytest.fixture(scope="module", params=["cross-encoder", "causal"])
+def ranking(request, start_server):
+    if request.param == "causal":
+        folder = request.getfixturevalue("tiny_ranker")
+        name, exact = folder.name, 1e-5
+    else:
+        folder = request.getfixturevalue("tiny_cross_encoder")
+        name, exact = "tiny", 1e-3
+    with start_server("--ranker", str(folder)) as running:
+        yield Ranking(running, name, exact)
 
 
 @pytest.fixture
 def client(ranking):
-    with Client(ranking.address, timeout=120) as opened:
+    with Client(ranking.running.address, timeout=120) as opened:
         yield opened
 
 
@@ -58,8 +74,8 @@ def log_odds(reply: pb.LinkReply) -> dict[str, dict[str, float]]:
     return found
 
 
-def test_the_server_says_which_ranker_it_has_and_what_it_thought(client, tiny_ranker):
-    assert client.info().ranker == tiny_ranker.name
+def test_the_server_says_which_ranker_it_has_and_what_it_thought(client, ranking):
+    assert client.info().ranker == ranking.name
     reply = client.link([CALM], rerank="always", top_k=16)
     assert reply.timing.ranking_ms > 0
     scores = log_odds(reply)["calm"]
@@ -69,7 +85,7 @@ def test_the_server_says_which_ranker_it_has_and_what_it_thought(client, tiny_ra
     assert not never.candidates[0].HasField("ranker_log_odds")
 
 
-def test_the_context_and_the_mentions_language_count_but_not_what_is_shown(client):
+def test_the_context_and_the_mentions_language_count_but_not_what_is_shown(client, ranking):
     alone = document(MENTION, language="de", id="alone")
     unknown = document(CALM.text, (13, 22), id="unknown")
     asked = [CALM, alone, unknown]
@@ -77,7 +93,7 @@ def test_the_context_and_the_mentions_language_count_but_not_what_is_shown(clien
     assert scores["calm"] != pytest.approx(scores["alone"], abs=1e-3)
     assert scores["calm"] != pytest.approx(scores["unknown"], abs=1e-3)
     shown = log_odds(client.link([CALM], rerank="always", label_languages=["ko"]))
-    assert shown["calm"] == pytest.approx(scores["calm"], abs=1e-5)
+    assert shown["calm"] == pytest.approx(scores["calm"], abs=ranking.exact)
 
 
 def test_hostile_contexts_change_no_neighbours_score(client, ranking):
@@ -86,17 +102,17 @@ def test_hostile_contexts_change_no_neighbours_score(client, ranking):
     documents = [hostile(name) for name in HOSTILE]
     assert max(len(each.text) for each in documents) > 99_900
     together = log_odds(client.link([*documents[:4], CALM, *documents[4:]], rerank="always"))
-    assert together["calm"] == pytest.approx(expected, abs=1e-5)
+    assert together["calm"] == pytest.approx(expected, abs=ranking.exact)
     for name in HOSTILE:
-        assert together[name] == pytest.approx(alone[name][name], abs=1e-5)
+        assert together[name] == pytest.approx(alone[name][name], abs=ranking.exact)
         assert all(map(isfinite, together[name].values()))
-    assert SECRET not in ranking.log.read_text(encoding="utf-8")
+    assert SECRET not in ranking.running.log.read_text(encoding="utf-8")
 
 
-def test_hostile_contexts_of_other_callers_change_nothing(client):
+def test_hostile_contexts_of_other_callers_change_nothing(client, ranking):
     expected = log_odds(client.link([CALM], rerank="always"))["calm"]
     with ThreadPoolExecutor(4) as callers:
         asked = [[CALM], [hostile("chat")], [hostile("long"), CALM], [hostile("markers")]]
         replies = list(callers.map(lambda each: client.link(each, rerank="always"), asked))
     for reply in (replies[0], replies[2]):
-        assert log_odds(reply)["calm"] == pytest.approx(expected, abs=1e-5)
+        assert log_odds(reply)["calm"] == pytest.approx(expected, abs=ranking.exact)

@@ -188,7 +188,7 @@ def test_bad_arguments_are_named(runs: tuple[Path, Path], tmp_path: Path) -> Non
         run("compare", a, tmp_path)
     scores = orjson.loads((b / "scores.json").read_bytes())
     (b / "scores.json").write_bytes(orjson.dumps({**scores, "schema": 1}))
-    with pytest.raises(FileError, match=r"scores\.json: schema 1, this version reads 2"):
+    with pytest.raises(FileError, match=r"scores\.json: schema 1, this version reads 3"):
         run("compare", a, b)
     (a / "predictions.parquet").write_bytes((a / "predictions.parquet").read_bytes()[:-9])
     with pytest.raises(FileError, match=r"predictions\.parquet: not a whole Parquet file"):

@@ -55,7 +55,7 @@ def test_scores_report_and_predictions(
 
     folder = out / release.name / "xlbel"
     content = orjson.loads((folder / "scores.json").read_bytes())
-    assert (content["schema"], content["dataset"]) == (2, "xlbel")
+    assert (content["schema"], content["dataset"]) == (3, "xlbel")
     kb = content["knowledge_base"]
     assert kb["release"] == release.name
     assert (kb["concepts"], kb["names"]) == (6, 9)

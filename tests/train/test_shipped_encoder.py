@@ -7,7 +7,7 @@ from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import read_held_out
 from bioelx.kb import normalise
 from bioelx.settings import CHECKOUT, SHIPPED_ENCODER, shipped
-from bioelx_index.train.settings import read_settings
+from bioelx_index.train.settings import TrainSettings, read_settings
 
 FOLDER = shipped(SHIPPED_ENCODER)
 # The same six concepts in English and in another language each, from short to long.
@@ -53,7 +53,7 @@ def test_a_concept_is_nearest_to_its_own_name_in_another_language(encoder):
 
 
 def test_the_settings_that_it_was_trained_with_are_its_cards(encoder):
-    settings = read_settings(CHECKOUT / "docs" / "training.toml", ())
+    settings = read_settings(CHECKOUT / "docs" / "training.toml", (), TrainSettings)
     card = encoder.card
     assert (settings.name, settings.origin, settings.prefix) == (card.name, card.base, card.prefix)
 

@@ -249,11 +249,13 @@ def test_a_base_that_is_none_is_named(tiny_release: Path, tmp_path: Path) -> Non
 def test_settings_explain_themselves_and_are_read_back(tmp_path: Path) -> None:
     file = tmp_path / "training.toml"
     file.write_text(explain(TrainSettings), encoding="utf-8")
-    assert read_settings(file, ()) == TrainSettings()
-    assert read_settings(file, ["rate=1e-5", "languages=['en']"]).languages == ("en",)
+    assert read_settings(file, (), TrainSettings) == TrainSettings()
+    assert read_settings(file, ["rate=1e-5", "languages=['en']"], TrainSettings).languages == (
+        "en",
+    )
     for wrong, said in (("speed=3", "speed"), ("batch=3", "batch"), ("rate", "KEY=VALUE")):
         with pytest.raises(BioelxError, match=said):
-            read_settings(file, [wrong])
+            read_settings(file, [wrong], TrainSettings)
 
 
 def test_the_command_teaches() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from bioelx_eval.cli.auto import auto
 from bioelx_eval.cli.compare import compare
 from bioelx_eval.cli.expect import expect
 from bioelx_eval.cli.list import list_datasets
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(compare)
+app.command()(auto)
 app.command()(reproduce)
 app.command()(expect)
 app.command()(speed)

@@ -112,6 +112,7 @@ def _settings(
         metrics=tuple(map(parse_metric, command.metrics)),
         rerank=command.rerank,
         ranker=_find_ranker(path, command.ranker, ranker) if command.ranker else "",
+        ranker_precision=command.ranker_precision,
         training=training if command.training_names else None,
         threads=threads,
         fresh=fresh,

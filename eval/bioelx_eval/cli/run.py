@@ -15,12 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioelx.cli.output import console
 from bioelx.kb import normalise
+from bioelx.ranking import Precision
 from bioelx.settings import home
 from bioelx.types import Rerank
 from bioelx_eval.cli.options import groups_named, make_folder, parse_dataset
 from bioelx_eval.datasets import Dataset
 from bioelx_eval.harness import EvaluationSettings, ReleaseUnderTest, Work, evaluate
 from bioelx_eval.metrics import DEFAULT, parse_metric
+from bioelx_eval.report import auto
 from bioelx_eval.report.files import Run, read_run
 from bioelx_eval.report.table import REPORT_FILE, as_table, summary, write_overview, write_report
 from bioelx_eval.survey import Survey, TrainingNames, survey
@@ -63,6 +65,10 @@ def run(
     ranker: Annotated[
         str, typer.Option(help="Folder or hub id of a reranker, for --rerank auto or always.")
     ] = "",
+    ranker_precision: Annotated[
+        Precision,
+        typer.Option(help="Of the reranker's weights; auto: bfloat16 on a GPU, float32 on a CPU."),
+    ] = "auto",
     training_names: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +106,7 @@ def run(
         metrics=tuple(dict.fromkeys(map(parse_metric, metric))) if metric else DEFAULT,
         rerank=rerank,
         ranker=ranker,
+        ranker_precision=ranker_precision,
         training=TrainingNames.read(training_names) if training_names else None,
         threads=threads,
         fresh=fresh or measure,
@@ -121,6 +128,8 @@ def run(
                 work += linked
                 shown.print(as_table(runs[-1]))
                 shown.print(summary(runs[-1]), soft_wrap=True)
+                if curve := auto.curve_of(finished):
+                    shown.print(auto.words(curve), soft_wrap=True)
             if measure:
                 alone += _encode_alone(surveys, tested)
             tested.close()
@@ -194,7 +203,7 @@ def evaluate_into(
     folder = make_folder(out / tested.manifest.id / examples.dataset.name)
     work = evaluate(examples, tested, folder, settings, advance=advance)
     finished = read_run(folder)
-    write_report(finished)
+    write_report(finished, auto.markdown(finished))
     return finished, work
 
 

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bioelx_eval.auto import AutoCurve
 from bioelx_eval.datasets import DATASETS, Dataset
 from bioelx_eval.error_kinds import ErrorKind
 from bioelx_eval.metrics import Bools
+from bioelx_eval.report.auto import curve_of
 from bioelx_eval.report.files import Run
 from bioelx_eval.report.table import MEANS
 from bioelx_eval.scores import SUBSETS, Rows
@@ -69,6 +71,11 @@ class Answers:
     def subsets(self) -> dict[str, Bools]:
         """Which rows each subset of the scores holds."""
         return {subset.key: subset.holds(self.rows) for subset in SUBSETS}
+
+    @cached_property
+    def auto(self) -> AutoCurve | None:
+        """When to ask the ranker, of a run that asked it always."""
+        return curve_of(self.run)
 
     def errors(self, group: str | None = None) -> Counter[str]:
         """The errors among all rows, or those of a group, by kind."""

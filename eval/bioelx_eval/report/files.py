@@ -1,4 +1,4 @@
-"""`predictions.parquet` and `scores.json`, schema 2: the files of a run, written and read.
+"""`predictions.parquet` and `scores.json`, schema 3: the files of a run, written and read.
 
 The same run gives the same bytes: no times, no paths.
 """
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from bioelx.errors import FileError
 from bioelx_eval.predictions import PREDICTIONS_SCHEMA
 
-SCHEMA = 2
+SCHEMA = 3
 PREDICTIONS_FILE = "predictions.parquet"
 SCORES_FILE = "scores.json"
 _FINGERPRINT = b"bioelx.run"

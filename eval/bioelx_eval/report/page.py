@@ -19,7 +19,7 @@ from bioelx.cli.page import embed_json, write_page
 from bioelx_eval.bootstrap import LEVEL, RESAMPLES
 from bioelx_eval.calibration import brier, ece
 from bioelx_eval.published import Published, published_on
-from bioelx_eval.report import plots
+from bioelx_eval.report import auto, plots
 from bioelx_eval.report.answers import ERROR_KINDS, Answers, SideBySide, side_by_side
 from bioelx_eval.report.browse import pack_errors, share_out
 from bioelx_eval.report.files import Run
@@ -48,6 +48,15 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Auto:
+    """When to ask the ranker, of a run that asked it always."""
+
+    label: str
+    words: str
+    rows: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """All that a page shows of one dataset."""
 
@@ -58,6 +67,7 @@ class Section:
     published: Sequence[Published]
     plots: dict[str, Markup]
     calibration: Sequence[Calibration]
+    auto: Sequence[Auto]
     errors: dict[str, Any]
 
     @property
@@ -84,6 +94,7 @@ def write_report_page(runs: Sequence[Run], path: Path) -> None:
         sections=sections,
         subsets=SUBSETS,
         kinds=[(kind, meaning, plots.KIND_COLOURS[kind]) for kind, meaning in ERROR_KINDS.items()],
+        auto_columns=auto.COLUMNS,
         embed_json=embed_json,
         percent=percent,
     )
@@ -91,6 +102,11 @@ def write_report_page(runs: Sequence[Run], path: Path) -> None:
 
 def _section(shown: SideBySide, limits: Sequence[int]) -> Section:
     metric = MAIN if MAIN in shown.metrics else shown.metrics[0]
+    curves = [
+        Auto(answers.label, auto.words(curve), auto.rows(curve))
+        for answers in shown.answers
+        if (curve := answers.auto) is not None
+    ]
     return Section(
         shown=shown,
         summary=[_summary(answers, metric) for answers in shown.answers],
@@ -103,8 +119,10 @@ def _section(shown: SideBySide, limits: Sequence[int]) -> Section:
             "recall": plots.recall_curves(shown),
             "reliability": plots.reliability_diagram(shown),
             "risk": plots.risk_coverage_curve(shown),
+            **({"auto": plots.auto_curve(shown)} if curves else {}),
         },
         calibration=[each for answers in shown.answers for each in _calibration(answers)],
+        auto=curves,
         errors=pack_errors(shown, limits),
     )
 

@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bioelx.cli.page import COLOURS, plot_style, svg
+from bioelx_eval.auto import MOST_CALLS
 from bioelx_eval.calibration import reliability, risk_coverage
 from bioelx_eval.metrics import Bools, Floats, Ints
 from bioelx_eval.report.answers import ERROR_KINDS, Answers, SideBySide
@@ -128,6 +129,32 @@ def risk_coverage_curve(shown: SideBySide) -> Markup:
         _percent(axes.xaxis, axes.yaxis)
         _legend(figure, shown, _line("-", "covered rows"), _line("--", "all rows"))
         return svg(figure, "Risk against coverage")
+
+
+def auto_curve(shown: SideBySide) -> Markup:
+    """The gain of the ranker against the share of mentions that it is asked for."""
+    with plot_style():
+        figure, axes = _small()
+        axes.axhline(0, color=_SOFT, linewidth=1, linestyle=":")
+        axes.axvline(MOST_CALLS, color=_SOFT, linewidth=1, linestyle=":")
+        for answers, colour in _coloured(shown):
+            if (curve := answers.auto) is None:
+                continue
+            calls = [point.calls for point in curve.points]
+            bounds = np.array(
+                [(p.gain.value, p.gain.low, p.gain.high) for p in curve.points], np.float64
+            ).T
+            axes.fill_between(calls, bounds[1], bounds[2], color=colour, alpha=0.2, linewidth=0)
+            axes.plot(calls, bounds[0], "-", color=colour)
+            value = curve.chosen.gain.value
+            if value is not None:
+                axes.plot([curve.chosen.calls], [value], "o", color=colour)
+        axes.set(xlim=(0, 1), xlabel="share of mentions that the ranker is asked for")
+        axes.set_ylabel("gain in R@1, covered rows, mean of the groups")
+        _percent(axes.xaxis)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        _legend(figure, shown, _line("-", "asked where retrieval is least sure"))
+        return svg(figure, "Gain of the ranker by share of calls")
 
 
 def _coloured(shown: SideBySide) -> Iterator[tuple[Answers, str]]:

@@ -26,14 +26,18 @@ group weighs the same; *micro*: each row does."""
 INTERVALS = f"In parentheses: {LEVEL:.0%} intervals from {RESAMPLES:,} bootstrap resamples."
 
 
-def write_report(run: Run) -> None:
-    """Writes `report.md` beside the files of a run: what was measured on what, and the scores."""
+def write_report(run: Run, more: Sequence[str] = ()) -> None:
+    """Writes `report.md` beside the files of a run: what was measured on what, and the scores.
+
+    Args:
+        more: lines after these.
+    """
     columns = _columns(run)
     lines = [f"# {title(run)}", "", summary(run), "", *markdown_head("", *columns)]
     for subset in SUBSETS:
         lines.append(markdown_row(f"**{subset.title}**", *([""] * len(columns))))
         lines += [markdown_row(*row) for row in _rows(run, subset.key)]
-    write_markdown(run.folder / REPORT_FILE, [*lines, "", f"{NOTE} {INTERVALS}"])
+    write_markdown(run.folder / REPORT_FILE, [*lines, "", f"{NOTE} {INTERVALS}", *more])
 
 
 def write_overview(runs: Sequence[Run], path: Path) -> None:

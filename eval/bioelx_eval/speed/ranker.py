@@ -1,12 +1,14 @@
-"""What the shared prefix of the causal ranker saves, beside the floor of its operations and bytes.
+"""What the shared prefix of the causal ranker saves, beside the floor of its operations and bytes;
+and how long a small cross-encoder takes.
 
     python -m bioelx_eval.speed.ranker --tokenizer tests/files/qwen3-tokenizer/tokenizer.json.gz
+    python -m bioelx_eval.speed.ranker --cross-encoder models/bioelx-ranker-int8
 
-Reads one window beside its candidates in two ways, in turns: with the shared prefix, and pair by
-pair as sentence-transformers' CrossEncoder does, in one batch. Both load the same model: random
-weights in the shape of Qwen3-Reranker-0.6B, whose speed is that of the real ones, or --model. Times
-are processor time on a CPU, so that what else the machine does counts for little, and those of the
-clock on a GPU.
+The first reads one window beside its candidates in two ways, in turns: with the shared prefix, and
+pair by pair as sentence-transformers' CrossEncoder does, in one batch. Both load the same model:
+random weights in the shape of Qwen3-Reranker-0.6B, whose speed is that of the real ones, or
+--model. Times are processor time on a CPU, so that what else the machine does counts for little,
+and those of the clock on a GPU.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, Qwen3Config, Qwen3ForCausalLM
 
 from bioelx.ranking import Window
+from bioelx.ranking.card import read_card
+from bioelx.ranking.onnx import TOKENIZER_FILE, OnnxRanker
+from bioelx.ranking.pairs import PairBuilder
 from bioelx.ranking.prompt import INSTRUCTION, PREFIX, SUFFIX, PromptBuilder
 from bioelx.ranking.qwen import QwenRanker
 from bioelx.types import Candidate, Concept, Name
@@ -99,10 +104,9 @@ class Task:
     tails: list[int]
 
 
-def make_task(tokenizer: Tokenizer, window: int, candidates: int, tokens: int) -> Task:
-    """A window of `window` tokens, and documents of `tokens` tokens, out of words of one token."""
+def make_texts(window: int, candidates: int, tokens: int) -> tuple[Window, list[Candidate]]:
+    """A window of `window` words, and candidates of `tokens` words and signs, most of one token."""
     rng = Random(_SEED)  # noqa: S311  (a sample, no secret)
-    builder = PromptBuilder(tokenizer, window_tokens=window, candidate_tokens=tokens)
 
     def words(count: int) -> str:
         return "".join(f" {rng.choice(_WORDS)}" for _ in range(count))
@@ -115,6 +119,13 @@ def make_task(tokenizer: Tokenizer, window: int, candidates: int, tokens: int) -
         name = Name(label, "en", "label", "")
         concept = Concept(f"x:{rank}", label, words(tokens - 3).strip())
         found.append(Candidate(concept, name, False, 0.5, rank, label, "en"))
+    return text, found
+
+
+def make_task(tokenizer: Tokenizer, window: int, candidates: int, tokens: int) -> Task:
+    """One mention for a language model whose tokenizer has a token for each of these words."""
+    builder = PromptBuilder(tokenizer, window_tokens=window, candidate_tokens=tokens)
+    text, found = make_texts(window, candidates, tokens)
     return Task(
         window=text,
         candidates=found,
@@ -239,6 +250,37 @@ def measure(model: str, options: argparse.Namespace, say: Callable[[str], None])
     )
 
 
+def measure_cross_encoder(
+    folder: Path, options: argparse.Namespace, say: Callable[[str], None]
+) -> None:
+    """Says what one mention takes with a small ranker: of texts that fill its own budgets, and of
+    such as the options ask for."""
+    card = read_card(folder)
+    ranker = OnnxRanker(folder, threads=options.threads)
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+    for window, tokens in dict.fromkeys(
+        [(card.window_tokens, card.candidate_tokens), (options.window, options.tokens)]
+    ):
+        text, candidates = make_texts(window, options.candidates, tokens)
+        pairs = PairBuilder(
+            tokenizer, window_tokens=card.window_tokens, candidate_tokens=card.candidate_tokens
+        )
+        head = pairs.head(text)
+        read = sum(len((head + pairs.tail(each)).ids) for each in candidates)
+        seconds = []
+        ranker.log_odds(text, candidates[:1])  # what is set up only when needed is
+        for _ in range(options.rounds):
+            started = perf_counter(), process_time()
+            ranker.log_odds(text, candidates)
+            seconds.append((perf_counter() - started[0], process_time() - started[1]))
+        clock, busy = (1000 * median(each) for each in zip(*seconds, strict=True))
+        say(
+            f"{ranker.name}, {options.threads} threads: a window of {window} words and "
+            f"{len(candidates)} candidates of {tokens}, {read} pieces read: {clock:.0f} ms a "
+            f"mention, {busy:.0f} ms of processor time"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bioelx_eval.speed.ranker",
@@ -247,6 +289,9 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--model", help="folder or hub id of a causal model")
     source.add_argument("--tokenizer", type=Path, help="tokenizer.json(.gz), for random weights")
+    source.add_argument(
+        "--cross-encoder", type=Path, help="folder of a small ranker, with ranker.json"
+    )
     parser.add_argument("--layers", type=int, default=28, help="of the random weights")
     parser.add_argument("--window", type=int, default=128, help="tokens of the window")
     parser.add_argument("--candidates", type=int, default=16)
@@ -259,6 +304,9 @@ def main() -> None:
     def say(line: str) -> None:
         print(line, flush=True)
 
+    if options.cross_encoder:
+        measure_cross_encoder(options.cross_encoder, options, say)
+        return
     if options.model:
         measure(options.model, options, say)
         return

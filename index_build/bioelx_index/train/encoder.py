@@ -6,15 +6,12 @@ languages. What a kill costs is the steps since the last checkpoint; the same co
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-import orjson
 import torch
 from datasets import Features, IterableDataset, Value
 from sentence_transformers import (
@@ -26,17 +23,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from bioelx.encoding import open_encoder
 from bioelx.encoding.encoder import HELD_OUT_FILE, read_held_out
-from bioelx.errors import BioelxError, FileError
+from bioelx.errors import BioelxError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
 from bioelx_index.train.heldout import held_out_file, read_trial
-from bioelx_index.train.history import (
-    NAMES,
-    SECONDS,
-    last_checkpoint,
-    step_of,
-    write_history,
-)
+from bioelx_index.train.history import last_checkpoint, write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
 from bioelx_index.train.memory import KeepMemory, RefreshMemory
@@ -46,20 +37,23 @@ from bioelx_index.train.names import (
     speaking,
     without_near_duplicates,
 )
-from bioelx_index.train.sampler import Sampler
-from bioelx_index.train.settings import (
-    CHECKPOINTS,
-    ENCODER,
-    MODEL,
-    SETTINGS_FILE,
-    TrainSettings,
+from bioelx_index.train.running import (
+    Clock,
+    ShowProgress,
+    first_step,
+    is_first_process,
+    keep_settings,
+    takes_bf16,
 )
+from bioelx_index.train.sampler import Sampler
+from bioelx_index.train.settings import CHECKPOINTS, ENCODER, MODEL, TrainSettings
 from bioelx_index.vectors import encode_names
 
 STABLE = "stable"
 LOG_STEPS = 10
 WEIGHT_DECAY = 0.01
-_WITHOUT_THE_KEY = {"near_duplicates": True, "transliterated": False}
+_BEFORE = {"near_duplicates": True, "transliterated": False}
+"""What trainings did before these keys came in."""
 MAX_TOKENS = 64  # of what the exported encoder reads
 
 
@@ -90,7 +84,7 @@ def train_encoder(
         FileError: a file is missing or not what it should be.
         BioelxError: `out` holds a training with other settings, or there is nothing to learn from.
     """
-    _keep_settings(settings, out)
+    keep_settings(settings, out, _BEFORE)
     if (out / ENCODER).is_dir():
         return out / ENCODER
     with stages.stage("names") as stage:
@@ -103,7 +97,7 @@ def train_encoder(
     with stages.stage("train", total=settings.steps, done=first) as stage:
         history = _train(model, data, loss, settings, out, stage)
         stage.result = f"{settings.steps:,} steps of {settings.batch} names"
-    if not _is_first_process():
+    if not is_first_process():
         return out / ENCODER
     write_history(history, out)
     with stages.stage("export") as stage:
@@ -160,12 +154,6 @@ def open_base(settings: TrainSettings) -> SentenceTransformer:
     return model
 
 
-def first_step(out: Path) -> int:
-    """The step that a training in `out` goes on from; 0 for none."""
-    checkpoint = last_checkpoint(out)
-    return step_of(checkpoint) if checkpoint else 0
-
-
 def _loss(
     model: SentenceTransformer,
     data: Data,
@@ -212,8 +200,8 @@ def _train(
         loss=loss,
         evaluator=data.evaluator,
         callbacks=[
-            _Progress(stage),
-            _Clock(),
+            ShowProgress(stage),
+            Clock(),
             *_of_memory(loss, data, settings, out / CHECKPOINTS),
             _KeepStable(settings, out),
         ],
@@ -252,7 +240,7 @@ def _arguments(
         weight_decay=WEIGHT_DECAY,
         seed=settings.seed,
         use_cpu=not torch.cuda.is_available(),  # transformers wants to be told before bf16
-        bf16=settings.bf16 == "on" or (settings.bf16 == "auto" and has_bf16()),
+        bf16=takes_bf16(settings.bf16),
         logging_steps=LOG_STEPS,
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,
@@ -265,13 +253,6 @@ def _arguments(
         disable_tqdm=True,
         report_to="none",
     )
-
-
-def has_bf16() -> bool:
-    """Whether this machine computes in bfloat16 faster than in float32."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _dataset(
@@ -292,36 +273,6 @@ def _dataset(
     return IterableDataset.from_generator(rows, features=features)
 
 
-class _Progress(TrainerCallback):
-    """Shows the steps as they are done."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self._stage.advance(1)
-
-
-class _Clock(TrainerCallback):
-    """Adds to each line of the log how long the training took up to it, over all its runs, and the
-    names that it saw: the log is kept in the checkpoints."""
-
-    def on_train_begin(self, _: Any, state: TrainerState, __: TrainerControl, **___: Any) -> None:
-        earlier = max((line.get(SECONDS, 0.0) for line in state.log_history), default=0.0)
-        self._began = perf_counter() - earlier
-
-    def on_log(
-        self,
-        arguments: SentenceTransformerTrainingArguments,
-        state: TrainerState,
-        _: TrainerControl,
-        **__: Any,
-    ) -> None:
-        of_a_step = arguments.train_batch_size * arguments.world_size
-        state.log_history[-1][SECONDS] = round(perf_counter() - self._began, 1)
-        state.log_history[-1][NAMES] = state.global_step * of_a_step
-
-
 class _KeepStable(TrainerCallback):
     """Keeps the checkpoint before the learning rate falls: from there a training is prolonged."""
 
@@ -337,36 +288,6 @@ class _KeepStable(TrainerCallback):
         if state.global_step == self._last_stable and state.is_world_process_zero:
             checkpoint = self._out / CHECKPOINTS / f"checkpoint-{state.global_step}"
             shutil.copytree(checkpoint, self._out / STABLE, dirs_exist_ok=True)
-
-
-def _keep_settings(settings: TrainSettings, out: Path) -> None:
-    """Writes the settings beside the checkpoints, which are of no other training."""
-    path = out / SETTINGS_FILE
-    said = settings.model_dump(mode="json")
-    if path.exists():
-        try:
-            earlier = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError as error:
-            raise FileError(path, f"not a training's settings ({error})") from None
-        # A key that was not there yet counts as what trainings did without it.
-        earlier = TrainSettings().model_dump(mode="json") | _WITHOUT_THE_KEY | earlier
-        differ = sorted(key for key in earlier if said.get(key) != earlier[key])
-        if differ:
-            raise BioelxError(
-                f"{out}: holds a training with another {', '.join(differ)}: take another folder, "
-                "or its settings"
-            )
-        return
-    if _is_first_process():
-        out.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")  # other processes may be waiting for the whole
-        draft.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
-        draft.replace(path)
-
-
-def _is_first_process() -> bool:
-    """Whether this process is the only one, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _export(

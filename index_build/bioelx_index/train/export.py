@@ -14,9 +14,8 @@ The graph is written straight from the folder's weights. It takes `input_ids` an
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -33,6 +32,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from bioelx.checksums import sha256_of
 from bioelx.encoding.encoder import CARD_FILE, HELD_OUT_FILE, SCHEMA
 from bioelx.errors import FileError
 
@@ -194,9 +194,64 @@ class Graph:
 
 
 def build(parent: Parent, max_tokens: int, table_bits: Bits, reach: Reach) -> onnx.ModelProto:
-    """The encoder's graph; `reach` holds the largest magnitude of each channel of a layer's input,
-    by the input's name, where channels are to be evened out."""
-    graph, weights, config = Graph(), parent.tensors, parent.config
+    """The encoder's graph; `reach` as `body` takes it."""
+    graph = Graph()
+    first = parent.first_position
+    positions = parent.tensors["embeddings.position_embeddings.weight"][first : first + max_tokens]
+    positions = positions + parent.tensors["embeddings.token_type_embeddings.weight"][0]
+    x = body(graph, parent, graph.constant("positions", positions), table_bits, reach)
+
+    # The mean over a text's pieces, brought to unit norm, is their sum brought to unit norm.
+    floats = graph.add("Cast", ["attention_mask"], "mask_float", to=TensorProto.FLOAT)
+    total = summed(graph, x, floats, "sum")
+    graph.add("LpNormalization", [total], "embedding", axis=-1, p=2)
+    return finished(graph, INPUTS, "embedding", ["n", parent.config["hidden_size"]])
+
+
+def summed(graph: Graph, x: str, weights: str, name: str) -> str:
+    """The sum over the pieces of each text, [n, hidden], of x [n, t, hidden], weighed [n, t]."""
+    axis = graph.constant("axis_1", [1], np.int64)
+    row = graph.add("Unsqueeze", [weights, axis], f"{name}_weights")
+    return graph.add("Squeeze", [graph.add("MatMul", [row, x], f"{name}_row"), axis], name)
+
+
+def finished(
+    graph: Graph, inputs: Sequence[str], output: str, shape: Sequence[str | int]
+) -> onnx.ModelProto:
+    """The model of a graph whose inputs are int64 [n, t], with its one output in float32."""
+    value = helper.make_tensor_value_info
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "encoder",
+            [value(name, TensorProto.INT64, ["n", "t"]) for name in inputs],
+            [value(output, TensorProto.FLOAT, shape)],
+            list(graph.constants.values()),
+        ),
+        opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)],
+        ir_version=10,
+        producer_name="bioelx",
+    )
+
+
+def body(
+    graph: Graph,
+    parent: Parent,
+    positions: str,
+    table_bits: Bits,
+    reach: Reach,
+    *,
+    beside: str | None = None,
+) -> str:
+    """Adds all from the inputs to the last layer's states, [n, t, hidden], and returns their name.
+
+    Args:
+        positions: value [longest, hidden] whose first rows are added to the pieces.
+        reach: the largest magnitude of each channel of a layer's input, by the input's name, where
+            channels are to be evened out.
+        beside: value [n, t, hidden] that is added too.
+    """
+    weights, config = parent.tensors, parent.config
     hidden = config["hidden_size"]
     epsilon = config["layer_norm_eps"]
 
@@ -227,16 +282,13 @@ def build(parent: Parent, max_tokens: int, table_bits: Bits, reach: Reach) -> on
         "words.float16", bits=int(table_bits), block_size=BLOCK, gather_axis=0, quantize_axis=1,
     )  # fmt: skip
     words = graph.add("Cast", [words], "words", to=TensorProto.FLOAT)
-    first = parent.first_position
-    positions = weights["embeddings.position_embeddings.weight"][first : first + max_tokens]
-    positions = positions + weights["embeddings.token_type_embeddings.weight"][0]
     zero = graph.constant("axis_0", [0], np.int64)
     length = graph.add("Shape", ["input_ids"], "length", start=1, end=2)
-    places = graph.add(
-        "Slice", [graph.constant("positions", positions), zero, length, zero], "places"
-    )
+    places = graph.add("Slice", [positions, zero, length, zero], "places")
     norm = [keep(f"embeddings.LayerNorm.{part}") for part in ("weight", "bias")]
     x = graph.add("Add", [words, places], "words_in_place")
+    if beside is not None:
+        x = graph.add("Add", [x, beside], "words_with_more")
     x = graph.add("LayerNormalization", [x, *norm], "embeddings.by_text", epsilon=epsilon)
 
     # Layers work on rows, one a piece; only attention and pooling need to know the texts.
@@ -272,34 +324,14 @@ def build(parent: Parent, max_tokens: int, table_bits: Bits, reach: Reach) -> on
         y = graph.linear(y, weights[f"{out}.dense.weight"].T, f"{out}.dense", gelu=True)
         x = add_and_norm(x, y, f"{out}.dense.bias", f"{out}.LayerNorm", out)
 
-    # The mean over a text's pieces, brought to unit norm, is their sum brought to unit norm.
-    x = graph.add("Reshape", [x, as_texts], "pieces_out")
-    floats = graph.add("Cast", ["attention_mask"], "mask_float", to=TensorProto.FLOAT)
-    axis = graph.constant("axis_1", [1], np.int64)
-    total = graph.add("MatMul", [graph.add("Unsqueeze", [floats, axis], "mask_row"), x], "sum_row")
-    total = graph.add("Squeeze", [total, axis], "sum")
-    graph.add("LpNormalization", [total], "embedding", axis=-1, p=2)
-
-    value = helper.make_tensor_value_info
-    return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "encoder",
-            [value(name, TensorProto.INT64, ["n", "t"]) for name in INPUTS],
-            [value("embedding", TensorProto.FLOAT, ["n", hidden])],
-            list(graph.constants.values()),
-        ),
-        opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)],
-        ir_version=10,
-        producer_name="bioelx",
-    )
+    return graph.add("Reshape", [x, as_texts], "pieces_out")
 
 
 def measure_reach(
-    graph: onnx.ModelProto, parent: Parent, tokenizer: Tokenizer, prefix: str
+    graph: onnx.ModelProto, parent: Parent, feeds: Sequence[Mapping[str, npt.NDArray[np.int64]]]
 ) -> Reach:
     """The largest magnitude of every channel that enters a layer's attention or its feed-forward
-    part, over texts of random pieces: the far-reaching channels are the same whatever the text."""
+    part, over what is fed: the far-reaching channels are the same whatever the text."""
     names = ["embeddings"]
     for number in range(parent.config["num_hidden_layers"]):
         names += [f"encoder.layer.{number}.attention.output", f"encoder.layer.{number}.output"]
@@ -309,16 +341,22 @@ def measure_reach(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names
     )
     session = ort.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
-    random = np.random.default_rng(0)
     reach = {name: np.zeros(parent.config["hidden_size"], np.float32) for name in names}
-    for _ in track(range(PROBES), description="Measuring channels"):
-        chosen = random.integers(tokenizer.get_vocab_size(), size=PROBE_PIECES)
-        text = "".join(tokenizer.id_to_token(int(piece)) or "" for piece in chosen)
-        ids = tokenizer.encode(prefix + text.replace("▁", " ")).ids
-        feed = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
-        for name, rows in zip(names, session.run(names, feed), strict=True):
+    for feed in track(feeds, description="Measuring channels"):
+        for name, rows in zip(names, session.run(names, dict(feed)), strict=True):
             np.maximum(reach[name], np.abs(rows).max(0), out=reach[name])
     return reach
+
+
+def random_texts(tokenizer: Tokenizer) -> list[str]:
+    """Texts of random pieces."""
+    random = np.random.default_rng(0)
+    texts = []
+    for _ in range(PROBES):
+        chosen = random.integers(tokenizer.get_vocab_size(), size=PROBE_PIECES)
+        text = "".join(tokenizer.id_to_token(int(piece)) or "" for piece in chosen)
+        texts.append(text.replace("▁", " "))
+    return texts
 
 
 def export(
@@ -340,7 +378,12 @@ def export(
     tokenizer = read_tokenizer(model / "tokenizer.json", max_tokens)
     try:
         plain = build(parent, max_tokens, table_bits, {})
-        reach = measure_reach(plain, parent, tokenizer, prefix)
+        texts = (tokenizer.encode(prefix + text).ids for text in random_texts(tokenizer))
+        feeds = [
+            {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
+            for ids in texts
+        ]
+        reach = measure_reach(plain, parent, feeds)
         graph = build(parent, max_tokens, table_bits, reach)
     except KeyError as error:
         raise FileError(model, f"neither configuration nor weights hold {error}") from error
@@ -362,13 +405,17 @@ def export(
 
 def write_card(folder: Path, files: Iterable[str], **said: str | int) -> None:
     """Write encoder.json: what is `said` of the encoder, with the checksums of its files."""
-    stamps = {}
-    for file in sorted(files):
-        content = (folder / file).read_bytes()
-        stamps[file] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     order = ("name", "format", "dimension", "max_tokens", "prefix", "base")
-    card = {"schema": SCHEMA, **{key: said[key] for key in order}, "files": stamps}
+    card = {"schema": SCHEMA, **{key: said[key] for key in order}, "files": stamps(folder, files)}
     (folder / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def stamps(folder: Path, files: Iterable[str]) -> dict[str, dict[str, str | int]]:
+    """What a card says of the files beside it: checksums and sizes."""
+    return {
+        file: {"sha256": sha256_of(folder / file), "bytes": (folder / file).stat().st_size}
+        for file in sorted(files)
+    }
 
 
 def main(

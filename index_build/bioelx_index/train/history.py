@@ -42,19 +42,26 @@ class Point(NamedTuple):
     recall: float
 
 
-def write_history(history: list[dict[str, Any]], out: Path) -> None:
+def write_history(
+    history: list[dict[str, Any]],
+    out: Path,
+    judged: str = _JUDGED,
+    what: str = "held-out names found first, mean over languages",
+) -> None:
     """Writes what the trainer logged, and a picture of it.
 
     Args:
         history: the trainer's own, one dictionary a line with `step` in each.
+        judged: key of the score to draw beside the loss, and `what` it is.
     """
     (out / LOG_FILE).write_bytes(orjson.dumps(history, option=orjson.OPT_INDENT_2))
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     axes.plot(*_series(history, "loss"), color="tab:blue", label="loss")
     axes.set(xlabel="step", ylabel="loss")
     found = axes.twinx()
-    found.plot(*_series(history, _JUDGED), "o-", color="tab:orange", label="held-out names, R@1")
-    found.set(ylabel="held-out names found first, mean over languages", ylim=(0, 1))
+    found.plot(*_series(history, judged), "o-", color="tab:orange", label="held out")
+    found.set(ylabel=what)
+    found.set_ylim(bottom=min(0, found.get_ylim()[0]))
     figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.95), ncols=2)
     figure.savefig(out / CURVE_FILE, dpi=120)
     plt.close(figure)

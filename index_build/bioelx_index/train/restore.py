@@ -40,19 +40,16 @@ def restore(encoder: Path, out: Path) -> Shape:
         FileError: the folder holds no such encoder; the file at fault is named.
     """
     card = read_card(encoder)
-    path = encoder / MODEL_FILE
+    graph, constants, tensors = _read(encoder)
     try:
-        graph = onnx.load(str(path)).graph
-        constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         [heads] = {
             attribute.i
             for node in graph.node
             for attribute in node.attribute
             if node.op_type == "MultiHeadAttention" and attribute.name == "num_heads"
         }
-        tensors = weights(constants)
-    except (OSError, DecodeError, KeyError, ValueError) as error:
-        raise FileError(path, f"is no encoder of bioelx_index.train.export ({error})") from error
+    except ValueError as error:
+        raise _no_encoder(encoder, error) from error
     tokenizer = Tokenizer.from_file(str(encoder / TOKENIZER_FILE))
     special = {name: (piece, tokenizer.token_to_id(piece)) for name, piece in PIECES.items()}
     if missing := [piece for piece, number in special.values() if number is None]:
@@ -71,6 +68,30 @@ def restore(encoder: Path, out: Path) -> Shape:
     if (encoder / HELD_OUT_FILE).exists():  # what is trained on from here may not claim more
         shutil.copyfile(encoder / HELD_OUT_FILE, out / HELD_OUT_FILE)
     return shape
+
+
+def read_weights(encoder: Path) -> dict[str, Floats]:
+    """The weights of a shipped encoder under the names of transformers' BertModel.
+
+    Raises:
+        FileError: the folder holds no such encoder; the file at fault is named.
+    """
+    read_card(encoder)
+    _, _, tensors = _read(encoder)
+    return tensors
+
+
+def _read(encoder: Path) -> tuple[onnx.GraphProto, Constants, dict[str, Floats]]:
+    try:
+        graph = onnx.load(str(encoder / MODEL_FILE)).graph
+        constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        return graph, constants, weights(constants)
+    except (OSError, DecodeError, KeyError, ValueError) as error:
+        raise _no_encoder(encoder, error) from error
+
+
+def _no_encoder(encoder: Path, error: Exception) -> FileError:
+    return FileError(encoder / MODEL_FILE, f"is no encoder of bioelx_index.train.export ({error})")
 
 
 def weights(constants: Constants) -> dict[str, Floats]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bioelx.errors import BioelxError
 from bioelx.toml_file import FilePath, fault, read_file
+
+M = TypeVar("M", bound=BaseModel)
 
 LANGUAGES = (
     *("de", "en", "es", "fi", "ja", "ko", "ru", "th", "tr", "zh"),
@@ -139,23 +141,23 @@ class TrainSettings(BaseModel):
     held_out: int = Field(100, ge=0, description="Names of each language that nothing is told of.")
 
 
-def read_settings(config: Path | None, given: Sequence[str]) -> TrainSettings:
-    """Settings from a TOML file and from KEY=VALUE strings, which go before it.
+def read_settings(config: Path | None, given: Sequence[str], model: type[M]) -> M:
+    """Settings of a training from a TOML file and from KEY=VALUE strings, which go before it.
 
     Raises:
         FileError: the file is no TOML, or a key in it does not exist or fit; the key is named.
         BioelxError: one given is unknown or its value is refused; the message names it.
     """
-    values = read_file(config, TrainSettings).model_dump(exclude_unset=True) if config else {}
+    values = read_file(config, model).model_dump(exclude_unset=True) if config else {}
     for each in given:
         key, equals, value = each.partition("=")
         if not equals:
             raise BioelxError(f"--set {each}: give KEY=VALUE")
         values[key.strip()] = _value(value.strip())
     try:
-        return TrainSettings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise BioelxError(f"training settings: {fault(error, TrainSettings)}") from None
+        raise BioelxError(f"training settings: {fault(error, model)}") from None
 
 
 def _value(text: str) -> Any:

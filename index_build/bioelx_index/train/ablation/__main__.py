@@ -171,7 +171,7 @@ def main(
     try:
         given = {
             key: value.absolute() if isinstance(value, Path) else value
-            for key, value in read_settings(None, setting or ())
+            for key, value in read_settings(None, setting or (), TrainSettings)
             .model_dump(exclude_unset=True)
             .items()
         }

@@ -1,0 +1,1 @@
+"""Trains the small cross-encoder that ranks where there is no GPU."""
