@@ -9,11 +9,13 @@ import pytest
 
 from bioelx_index.train.heldout import (
     Trial,
+    held_out_file,
     main,
     make_trial,
     nearest_concepts,
     recalls,
     title_trial,
+    untold,
 )
 from bioelx_index.train.names import Names
 
@@ -75,6 +77,15 @@ def test_titles_asked_for_are_of_things_that_no_training_draws(tmp_path: Path) -
     assert sorted(trial.candidates.texts) == ["mug", "pea"]
     assert sorted(trial.held_out.texts) == ["becher", "erbse", "mugg"], "not what is alike in both"
     assert set(trial.held_out.concepts) <= set(trial.candidates.concepts)
+
+
+def test_encoders_are_asked_what_none_of_them_was_told(tmp_path: Path) -> None:
+    for folder, texts in (("one", ["asthma", "kuume"]), ("two", ["kuume", "fever"])):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "held_out.txt").write_bytes(held_out_file(texts))
+    folders = [tmp_path / "one", tmp_path / "two", tmp_path / "untrained"]
+    assert untold(folders) == {"kuume"}
+    assert untold(folders[2:]) == set()
 
 
 def test_encoders_are_compared_in_a_table(

@@ -16,6 +16,7 @@ from bioelx_index.train.latin import in_latin
 from bioelx_index.train.names import (
     Names,
     hold_out,
+    hold_out_texts,
     read_names,
     read_titles,
     read_words,
@@ -208,6 +209,16 @@ def test_nothing_of_a_held_out_name_is_left_and_its_concept_stays() -> None:
     assert set(held.concepts) <= set(rest.concepts)
     again, same = hold_out(names, 5, np.random.default_rng(1))
     assert (again.texts.tolist(), same.texts.tolist()) == (rest.texts.tolist(), held.texts.tolist())
+
+
+def test_names_that_a_base_was_not_told_stay_held_out() -> None:
+    names = _names(concepts=300, each=4)
+    _, held = hold_out(names, 5, np.random.default_rng(1))
+    others = names.take(names.concepts != held.concepts[0])  # as another release might be
+    rest, again = hold_out_texts(others, set(held.texts))
+    assert set(again.texts) == set(held.texts[held.concepts != held.concepts[0]])
+    assert not set(again.texts) & set(rest.texts)
+    assert set(again.concepts) <= set(rest.concepts)
 
 
 def test_speaking_of_a_language_that_no_name_is_in() -> None:

@@ -32,7 +32,7 @@ from bioelx_index.merge.tables import (
 
 __all__ = ["VERSION", "Hygiene", "Merged", "Previous", "Report", "Said", "merge", "read"]
 
-VERSION = 2
+VERSION = 3
 """Of the rules: with another number, what was merged before is merged anew."""
 
 

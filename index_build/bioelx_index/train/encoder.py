@@ -22,11 +22,11 @@ from sentence_transformers import (
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from bioelx.encoding import open_encoder
-from bioelx.encoding.encoder import HELD_OUT_FILE, read_held_out
+from bioelx.encoding.encoder import HELD_OUT_FILE
 from bioelx.errors import BioelxError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
-from bioelx_index.train.heldout import held_out_file, read_trial
+from bioelx_index.train.heldout import held_out_file, read_trial, untold
 from bioelx_index.train.history import last_checkpoint, write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
@@ -108,8 +108,10 @@ def train_encoder(
 
 
 def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
-    """Reads the names and titles; the names that are held out are the same for equal seeds."""
-    names, known, trial = read_trial(tables, settings)
+    """Reads the names and titles; the names that are held out are those of the base, if it says so,
+    and else the same for equal seeds."""
+    base = Path(settings.base)
+    names, known, trial = read_trial(tables, settings, untold([base] if base.is_dir() else []))
     held_out = trial.held_out
     evaluator = HeldOutEvaluator(trial, settings.prefix) if len(held_out) else None
     if not settings.near_duplicates:  # of what is learnt from: held out are the same as ever
@@ -296,8 +298,6 @@ def _export(
     """int8 ONNX for what has a small table of pieces; else the model itself, for torch."""
     draft = out / f"{ENCODER}.draft"
     shutil.rmtree(draft, ignore_errors=True)
-    if (Path(settings.base) / HELD_OUT_FILE).exists():  # the base has learnt all but these
-        held_out = sorted(set(held_out) & set(read_held_out(Path(settings.base))))
     (out / MODEL / HELD_OUT_FILE).write_bytes(held_out_file(held_out))
     base = Path(settings.base).name if Path(settings.base).is_dir() else settings.base
     base = settings.origin or base

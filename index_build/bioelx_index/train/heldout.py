@@ -2,15 +2,16 @@
 
     python -m bioelx_index.train.heldout --encoder A --encoder B
 
-prints a table of encoders, by the names that `bioelx train encoder` holds out of a release; by the
-same with mistakes (mistyped, inflected, in another order); and by names that can be found, with
-mistakes: what a training may make an encoder blind to. With `--titles`, also by general titles of
-things in few languages, which trainings do not draw.
+prints a table of encoders, by the names that none of them was told of (their `held_out.txt`), or
+else those that `bioelx train encoder` would hold out of a release; by the same with mistakes
+(mistyped, inflected, in another order); and by names that can be found, with mistakes: what a
+training may make an encoder blind to. With `--titles`, also by general titles of things in few
+languages, which trainings do not draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -21,10 +22,18 @@ import typer
 from scipy.sparse import csr_matrix, issparse
 
 from bioelx.encoding import open_encoder
+from bioelx.encoding.encoder import read_held_out
 from bioelx.kb import normalise
 from bioelx.release import find_release
 from bioelx_index.perturb import perturb
-from bioelx_index.train.names import Int64, Names, hold_out, read_names, read_titles
+from bioelx_index.train.names import (
+    Int64,
+    Names,
+    hold_out,
+    hold_out_texts,
+    read_names,
+    read_titles,
+)
 from bioelx_index.train.settings import LANGUAGES, TrainSettings
 
 FOUND = "held_out_recall_at_1"
@@ -58,17 +67,32 @@ def make_trial(held_out: Names, rest: Names, rng: np.random.Generator) -> Trial:
     return Trial(held_out, rest.take(rows[place < NAMES_EACH]))
 
 
-def read_trial(tables: Path, settings: TrainSettings) -> tuple[Names, Names, Trial]:
+def read_trial(
+    tables: Path, settings: TrainSettings, told_nothing_of: Collection[str] = ()
+) -> tuple[Names, Names, Trial]:
     """All names, those left to learn from, in all languages, and the trial that a training with
     these settings is judged by.
+
+    Args:
+        told_nothing_of: hold out these names, those of an encoder that is to be asked or trained
+            on: from other tables than its own, others would be drawn, which it has learnt.
 
     Raises:
         FileError: `tables` does not hold a release's names.
     """
     rng = np.random.default_rng(settings.seed)
     names = read_names(tables, settings.longest)
-    rest, held_out = hold_out(names, settings.held_out, rng)
+    if told_nothing_of:
+        rest, held_out = hold_out_texts(names, told_nothing_of)
+    else:
+        rest, held_out = hold_out(names, settings.held_out, rng)
     return names, rest, make_trial(held_out, rest, rng)
+
+
+def untold(folders: Iterable[Path]) -> set[str]:
+    """The names that none of some encoders or models has been told of, of those that say so."""
+    lists = [set(held_out) for folder in folders if (held_out := read_held_out(folder))]
+    return set.intersection(*lists) if lists else set()
 
 
 def mistaken(trial: Trial, rng: np.random.Generator) -> dict[str, Trial]:
@@ -193,7 +217,7 @@ def main(
 ) -> None:
     """Print recall at 1 and 5 of encoders on held-out names, and on mistaken ones, by language."""
     settings = TrainSettings()
-    names, _, trial = read_trial(find_release(release), settings)
+    names, _, trial = read_trial(find_release(release), settings, untold(encoder))
     trials = {"held out": trial, **mistaken(trial, np.random.default_rng(settings.seed))}
     if titles:
         rng = np.random.default_rng(settings.seed)

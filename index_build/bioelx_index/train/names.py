@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,11 +152,23 @@ def hold_out(names: Names, each: int, rng: np.random.Generator) -> tuple[Names, 
     for language in LANGUAGES:
         rows = np.flatnonzero((names.languages == language) & (siblings > 2))
         chosen.append(rng.choice(rows, min(each, len(rows)), replace=False))
-    held = names.take(np.concatenate(chosen)) if chosen else names.take(np.empty(0, np.int64))
-    texts = set(held.texts)
-    rest = names.take(np.array([text not in texts for text in names.texts], bool))
-    found = np.isin(held.concepts, rest.concepts)
-    return rest, held.take(found)
+    return _apart(names, names.take(np.concatenate(chosen)))
+
+
+def hold_out_texts(names: Names, texts: Collection[str]) -> tuple[Names, Names]:
+    """Splits off the names in LANGUAGES that are among `texts`, as `hold_out` does."""
+    among = _among(names, texts)
+    return _apart(names, names.take(among & np.isin(names.languages, LANGUAGES)))
+
+
+def _apart(names: Names, held: Names) -> tuple[Names, Names]:
+    rest = names.take(~_among(names, held.texts))
+    return rest, held.take(np.isin(held.concepts, rest.concepts))
+
+
+def _among(names: Names, texts: Collection[str] | Texts) -> npt.NDArray[np.bool_]:
+    sought = pa.array(list(texts), pa.large_string())
+    return pc.is_in(_strings(names.texts), value_set=sought).to_numpy(zero_copy_only=False)
 
 
 def without_near_duplicates(names: Names) -> Names:
