@@ -11,6 +11,7 @@ A list is a flag given several times, a variable with a JSON list, a list of the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from bioelx.errors import BioelxError, FileError
+from bioelx.settings import ServerSettings
 from bioelx.toml_file import explain, is_table, no_such_key, read_tables
 
 PREFIX = "BIOELX_"
@@ -118,6 +120,21 @@ def gather(kind: type[S], flags: Mapping[str, Any], file: Path | None = None) ->
         return Effective(kind(**tables), origins)
     except ValidationError as error:
         raise _refused(error, kind, origins, file) from None
+
+
+def environment_of_own_server() -> dict[str, str]:
+    """The environment for a server that this process starts for itself.
+
+    What is said there of a server is meant for one that others call: certificates and callers
+    would keep whoever starts this one out, addresses would be taken. What holds for linking in this
+    process too stays (home, threads, limits, index).
+    """
+    of_another = {CONFIG_VARIABLE} | {
+        setting.variable
+        for setting in settings_in(ServerSettings)
+        if not setting.table and setting.name not in ("home", "threads")
+    }
+    return {name: value for name, value in os.environ.items() if name.upper() not in of_another}
 
 
 def _kind(field: FieldInfo) -> type[BaseSettings]:

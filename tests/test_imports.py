@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graphs": {"errors"},
     "settings": {"errors"},
     "toml_file": {"errors"},
-    "config": {"errors", "toml_file"},
+    "config": {"errors", "settings", "toml_file"},
     "v1": set(),
     "kb": GROUND,
     "encoding": GROUND | {"kb", "graphs"},
