@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bioelx.channel import stays_on_this_machine
 from bioelx.client import Client
-from bioelx.credentials import Credentials, stays_on_this_machine
+from bioelx.credentials import Credentials
 from bioelx.errors import BioelxError, FileError
 
 
@@ -21,6 +22,7 @@ from bioelx.errors import BioelxError, FileError
         ("dns:localhost:50051", True),
         ("ipv4:127.0.0.1:1,127.0.0.2:1", True),
         ("ipv6:[::1]:1", True),
+        ("127.0.0.1:1, localhost:2", True),
         ("unix:/run/bioelx", True),
         ("linker.example:50051", False),
         ("10.0.0.7:50051", False),
