@@ -15,7 +15,7 @@ from bioelx.errors import BioelxError, FileError
 class Credentials(BaseSettings):
     """A client's credentials; what is not given comes from the environment (BIOELX_CA, ...)."""
 
-    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", env_ignore_empty=True, frozen=True)
 
     tls: bool = Field(False, description="encrypt, and trust the authorities that gRPC knows")
     ca: Path | None = Field(

@@ -64,6 +64,12 @@ def test_tokens_come_from_a_file_or_the_environment_and_are_not_shown(tmp_path, 
         Credentials(token_file=file).metadata("localhost:1")
 
 
+def test_an_empty_variable_says_nothing(monkeypatch):
+    for name in Credentials.model_fields:
+        monkeypatch.setenv(f"BIOELX_{name.upper()}", "")
+    assert Credentials() == Credentials.model_construct()
+
+
 @pytest.mark.parametrize("token", ["", "two\nlines", "zwölf", "nul\0"])
 def test_what_is_no_token_is_told_before_a_call(token):
     with pytest.raises(BioelxError, match="the token") as caught:
