@@ -163,7 +163,7 @@ class AccessGuard(grpc.aio.ServerInterceptor):
 
 
 def _admitted(
-    handler: grpc.RpcMethodHandler, admit: Callable[[Context], Caller], method: str
+    handler: Any, admit: Callable[[Context], Caller], method: str
 ) -> grpc.RpcMethodHandler:
     """Reflection, once its caller is known."""
 
