@@ -100,6 +100,7 @@ def gather(kind: type[S], flags: Mapping[str, Any], file: Path | None = None) ->
         FileError: the file is not TOML, or a key in it does not exist or fit; the key is named.
         BioelxError: a flag or a variable does not fit; it is named.
     """
+    _check_environment(kind)
     tables = read_tables(file) if file else {}
     if file:
         _check_keys(tables, kind, file)
@@ -162,6 +163,18 @@ def _check_keys(
             if not isinstance(value, dict):
                 raise FileError(file, f"{key}: must be a table, [{key}]")
             _check_keys(value, _kind(field), file, key)
+
+
+def _check_environment(kind: type[BaseSettings]) -> None:
+    """pydantic-settings would read a whole table as JSON, and nobody would see who said it."""
+    prefix = kind.model_config.get("env_prefix", "")
+    for name, field in kind.model_fields.items():
+        if not is_table(field.annotation):
+            continue
+        variable = f"{prefix}{name}".upper()
+        if any(value and said.upper() == variable for said, value in os.environ.items()):
+            raise BioelxError(f"{variable}: no setting; each key of [{name}] has a variable")
+        _check_environment(_kind(field))
 
 
 def _in_environment(setting: Setting) -> Any:

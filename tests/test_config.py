@@ -160,6 +160,15 @@ def test_an_empty_variable_says_nothing(key: str, monkeypatch: pytest.MonkeyPatc
     assert at(shown(), key) == default
 
 
+@pytest.mark.parametrize("said", ['{"max_documents": 1}', "x"])
+def test_a_variable_for_a_whole_table_is_refused(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOELX_LIMITS", said)
+    with pytest.raises(BioelxError, match=r"^BIOELX_LIMITS: no setting; each key of \[limits\]"):
+        gather(ServerSettings, {})
+
+
 def test_what_is_shown_says_the_same_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
