@@ -38,7 +38,8 @@ RUN python -m venv --without-pip /app \
 FROM ${PYTHON_IMAGE} AS base
 RUN groupadd --gid 10001 bioelx \
  && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin bioelx \
- && install --directory --owner bioelx --group bioelx /bioelx /bioelx/releases /bioelx/cache
+ && install --directory --owner bioelx --group bioelx /bioelx /bioelx/releases /bioelx/cache \
+      /bioelx/evaluations
 COPY models /bioelx/models
 COPY data /bioelx/data
 ENV PATH=/app/bin:$PATH \

@@ -7,10 +7,15 @@ import socket
 from collections.abc import Sequence
 
 from bioelx.errors import BioelxError
+from bioelx.settings import is_loopback
 
 ChannelOptions = Sequence[tuple[str, int | str]]
 
 SERVICE = "bioelx.v1.EntityLinker"
+AUTHORITY = "grpc.default_authority"
+
+_REMOTE_SCHEMES = ("dns", "ipv4", "ipv6")
+_LOCAL_SCHEMES = ("unix", "unix-abstract")
 
 _SPREAD = {
     # Each call goes to the next of the servers that are ready, by their own word.
@@ -43,7 +48,11 @@ def channel_options(address: str) -> ChannelOptions:
         options.append(("grpc.service_config", json.dumps(_SPREAD)))
     if "," in address and not _has_scheme(address):
         # What the servers' certificates are for, since the target has only numbers.
-        options.append(("grpc.default_authority", address.split(",")[0].strip()))
+        options.append((AUTHORITY, address.split(",")[0].strip()))
+    if stays_on_this_machine(address):
+        # Or gRPC goes to the proxy that the environment names (http_proxy), which is on another
+        # machine, and has a localhost of its own.
+        options.append(("grpc.enable_http_proxy", 0))
     return options
 
 
@@ -68,8 +77,25 @@ def target_of(address: str) -> str:
     raise BioelxError(f"{address}: some have only IPv4 addresses, some only IPv6")
 
 
+def stays_on_this_machine(address: str) -> bool:
+    """Whether a gRPC target (`host:port`, `dns:///host:port`, `ipv4:a:1,b:2`) is on loopback."""
+    scheme, colon, rest = address.partition(":")
+    if colon and scheme in _LOCAL_SCHEMES:
+        return True
+    if colon and scheme in _REMOTE_SCHEMES:
+        address = rest.rpartition("/")[2]
+    return all(is_loopback(_host(each.strip())) for each in address.split(","))
+
+
+def _host(address: str) -> str:
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    # An IPv6 address without a port has colons of its own.
+    return address.partition(":")[0] if address.count(":") == 1 else address
+
+
 def _has_scheme(address: str) -> bool:
-    return address.startswith(("dns:", "ipv4:", "ipv6:", "unix:", "xds:", "unix-abstract:"))
+    return address.partition(":")[0] in (*_REMOTE_SCHEMES, *_LOCAL_SCHEMES, "xds")
 
 
 def _resolve(server: str) -> dict[socket.AddressFamily, str]:

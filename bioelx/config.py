@@ -11,6 +11,7 @@ A list is a flag given several times, a variable with a JSON list, a list of the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from bioelx.errors import BioelxError, FileError
+from bioelx.settings import ServerSettings
 from bioelx.toml_file import explain, is_table, no_such_key, read_tables
 
 PREFIX = "BIOELX_"
@@ -98,6 +100,7 @@ def gather(kind: type[S], flags: Mapping[str, Any], file: Path | None = None) ->
         FileError: the file is not TOML, or a key in it does not exist or fit; the key is named.
         BioelxError: a flag or a variable does not fit; it is named.
     """
+    _check_environment(kind)
     tables = read_tables(file) if file else {}
     if file:
         _check_keys(tables, kind, file)
@@ -118,6 +121,21 @@ def gather(kind: type[S], flags: Mapping[str, Any], file: Path | None = None) ->
         return Effective(kind(**tables), origins)
     except ValidationError as error:
         raise _refused(error, kind, origins, file) from None
+
+
+def environment_of_own_server() -> dict[str, str]:
+    """The environment for a server that this process starts for itself.
+
+    What is said there of a server is meant for one that others call: certificates and callers
+    would keep whoever starts this one out, addresses would be taken. What holds for linking in this
+    process too stays (home, threads, limits, index).
+    """
+    of_another = {CONFIG_VARIABLE} | {
+        setting.variable
+        for setting in settings_in(ServerSettings)
+        if not setting.table and setting.name not in ("home", "threads")
+    }
+    return {name: value for name, value in os.environ.items() if name.upper() not in of_another}
 
 
 def _kind(field: FieldInfo) -> type[BaseSettings]:
@@ -145,6 +163,18 @@ def _check_keys(
             if not isinstance(value, dict):
                 raise FileError(file, f"{key}: must be a table, [{key}]")
             _check_keys(value, _kind(field), file, key)
+
+
+def _check_environment(kind: type[BaseSettings]) -> None:
+    """pydantic-settings would read a whole table as JSON, and nobody would see who said it."""
+    prefix = kind.model_config.get("env_prefix", "")
+    for name, field in kind.model_fields.items():
+        if not is_table(field.annotation):
+            continue
+        variable = f"{prefix}{name}".upper()
+        if any(value and said.upper() == variable for said, value in os.environ.items()):
+            raise BioelxError(f"{variable}: no setting; each key of [{name}] has a variable")
+        _check_environment(_kind(field))
 
 
 def _in_environment(setting: Setting) -> Any:

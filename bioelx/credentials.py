@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bioelx.channel import AUTHORITY, ChannelOptions, stays_on_this_machine
 from bioelx.errors import BioelxError, FileError
-from bioelx.settings import is_loopback
-
-ChannelOptions = Sequence[tuple[str, int | str]]
-
-_REMOTE_SCHEMES = ("dns", "ipv4", "ipv6")
-_LOCAL_SCHEMES = ("unix", "unix-abstract")
 
 
 class Credentials(BaseSettings):
     """A client's credentials; what is not given comes from the environment (BIOELX_CA, ...)."""
 
-    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", env_ignore_empty=True, frozen=True)
 
     tls: bool = Field(False, description="encrypt, and trust the authorities that gRPC knows")
     ca: Path | None = Field(
@@ -86,7 +80,9 @@ class Credentials(BaseSettings):
     def _named(self, options: ChannelOptions) -> ChannelOptions:
         if not self.server_name:
             return options
-        return [*options, ("grpc.ssl_target_name_override", self.server_name)]
+        # The name stands for all servers: gRPC refuses calls that are meant for another.
+        others = [option for option in options if option[0] != AUTHORITY]
+        return [*others, ("grpc.ssl_target_name_override", self.server_name)]
 
     def _read_token(self) -> str | None:
         if self.token is not None:
@@ -95,23 +91,6 @@ class Credentials(BaseSettings):
             return self.token.get_secret_value().strip()
         content = _read(self.token_file)
         return None if content is None else content.decode(errors="replace").strip()
-
-
-def stays_on_this_machine(address: str) -> bool:
-    """Whether a gRPC target (`host:port`, `dns:///host:port`, `ipv4:a:1,b:2`) is on loopback."""
-    scheme, colon, rest = address.partition(":")
-    if colon and scheme in _LOCAL_SCHEMES:
-        return True
-    if colon and scheme in _REMOTE_SCHEMES:
-        address = rest.rpartition("/")[2]
-    return all(is_loopback(_host(each)) for each in address.split(","))
-
-
-def _host(address: str) -> str:
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    # An IPv6 address without a port has colons of its own.
-    return address.partition(":")[0] if address.count(":") == 1 else address
 
 
 def _read(file: Path | None) -> bytes | None:

@@ -1,8 +1,9 @@
 """Where things are, and what a server is allowed to do.
 
 Every setting has an environment variable of the same name in capitals with the prefix BIOELX_
-(BIOELX_INDEX_ for those of the index); a command-line option overrides it. Those of a server can
-stand in a file too: `bioelx.config` makes flag, variable and key of one definition here.
+(BIOELX_INDEX_ for those of the index), which says nothing if it is empty; a command-line option
+overrides it. Those of a server can stand in a file too: `bioelx.config` makes flag, variable and
+key of one definition here.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def shipped(part: str) -> Path:
 class Limits(BaseSettings):
     """What one request may ask, and how much may wait; `Info` states these to callers."""
 
-    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", env_ignore_empty=True, frozen=True)
 
     max_documents: int = Field(256, ge=1, description="documents in a request")
     max_mentions: int = Field(4096, ge=1, description="mentions in a request")
@@ -98,7 +99,9 @@ class Limits(BaseSettings):
 class SearchSettings(BaseSettings):
     """How the index of a release is searched, and on what."""
 
-    model_config = SettingsConfigDict(env_prefix="BIOELX_INDEX_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BIOELX_INDEX_", env_ignore_empty=True, frozen=True
+    )
 
     ef_search: int = Field(
         192, ge=1, description="HNSW: neighbours weighed in a search, where the release says none"
@@ -133,7 +136,7 @@ class IndexSettings(SearchSettings):
 class ServerSettings(BaseSettings):
     """How a server runs."""
 
-    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", env_ignore_empty=True, frozen=True)
 
     home: Path | None = Field(
         None,
@@ -290,7 +293,7 @@ def is_loopback(host: str) -> bool:
 class GateSettings(BaseSettings):
     """What a release must show before it becomes the active one."""
 
-    model_config = SettingsConfigDict(env_prefix="BIOELX_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="BIOELX_", env_ignore_empty=True, frozen=True)
 
     gate_margin: float = Field(
         0.02, ge=0, le=1, description="share of mentions by which it may be worse than its parent"

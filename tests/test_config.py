@@ -152,6 +152,23 @@ def test_a_flag_comes_before_the_environment_and_that_before_the_file(
     assert 'host = "127.0.0.1"  # default\n' in said
 
 
+@pytest.mark.parametrize("key", SETTINGS)
+def test_an_empty_variable_says_nothing(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who start containers set what they leave out to nothing."""
+    default = at(shown(), key)
+    monkeypatch.setenv(SETTINGS[key].variable, "")
+    assert at(shown(), key) == default
+
+
+@pytest.mark.parametrize("said", ['{"max_documents": 1}', "x"])
+def test_a_variable_for_a_whole_table_is_refused(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOELX_LIMITS", said)
+    with pytest.raises(BioelxError, match=r"^BIOELX_LIMITS: no setting; each key of \[limits\]"):
+        gather(ServerSettings, {})
+
+
 def test_what_is_shown_says_the_same_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bioelx.channel import stays_on_this_machine
 from bioelx.client import Client
-from bioelx.credentials import Credentials, stays_on_this_machine
+from bioelx.credentials import Credentials
 from bioelx.errors import BioelxError, FileError
 
 
@@ -21,6 +22,7 @@ from bioelx.errors import BioelxError, FileError
         ("dns:localhost:50051", True),
         ("ipv4:127.0.0.1:1,127.0.0.2:1", True),
         ("ipv6:[::1]:1", True),
+        ("127.0.0.1:1, localhost:2", True),
         ("unix:/run/bioelx", True),
         ("linker.example:50051", False),
         ("10.0.0.7:50051", False),
@@ -60,6 +62,12 @@ def test_tokens_come_from_a_file_or_the_environment_and_are_not_shown(tmp_path, 
     assert "from-environment" not in repr(known)
     with pytest.raises(BioelxError, match="leave one"):
         Credentials(token_file=file).metadata("localhost:1")
+
+
+def test_an_empty_variable_says_nothing(monkeypatch):
+    for name in Credentials.model_fields:
+        monkeypatch.setenv(f"BIOELX_{name.upper()}", "")
+    assert Credentials() == Credentials.model_construct()
 
 
 @pytest.mark.parametrize("token", ["", "two\nlines", "zwölf", "nul\0"])

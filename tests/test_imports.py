@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "graphs": {"errors"},
     "settings": {"errors"},
     "toml_file": {"errors"},
-    "config": {"errors", "toml_file"},
+    "config": {"errors", "settings", "toml_file"},
     "v1": set(),
     "kb": GROUND,
     "encoding": GROUND | {"kb", "graphs"},
@@ -33,8 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gate": GROUND | {"kb", "linker", "release"},
     # The server knows the linker, never an index or a model.
     "service": GROUND | {"kb", "linker", "release", "v1"},
-    "channel": {"errors"},
-    "credentials": GROUND,
+    "channel": {"errors", "settings"},
+    "credentials": GROUND | {"channel"},
     "retries": {"errors"},
     "client": GROUND | {"v1", "service", "channel", "credentials", "retries"},
 }

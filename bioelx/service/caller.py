@@ -25,7 +25,7 @@ class Caller:
     """Somebody who has shown who they are.
 
     Attributes:
-        name: goes into logs and metrics.
+        name: goes into logs.
         mentions_per_minute, calls_in_flight: the quota of all who have this name; None: none.
     """
 

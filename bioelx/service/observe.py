@@ -15,8 +15,12 @@ from bioelx.service.call import CallWatcher
 from bioelx.service.health import Health
 from bioelx.service.logs import CallLog, log
 from bioelx.service.metrics import CallMetrics, ServerMetrics, new_registry, serve_metrics
+from bioelx.service.security.bounds import HEALTH_CONNECTIONS, connection_bounds
 from bioelx.service.tracing import open_spans
 from bioelx.settings import ServerSettings, host_and_port
+
+_HEALTH_BYTES = 1024
+"""Of a request, which is the name of a service."""
 
 
 @asynccontextmanager
@@ -52,7 +56,13 @@ async def observed(
 async def _health_port(health: Health, address: str) -> AsyncIterator[None]:
     """A port that knows health checks only, and neither encryption nor tokens: probes do not."""
     host, _ = host_and_port(address)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", _HEALTH_BYTES),
+            *connection_bounds(HEALTH_CONNECTIONS),
+        ]
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     try:
         port = server.add_insecure_port(address)

@@ -26,7 +26,7 @@ from bioelx.service.metrics import ServerMetrics
 from bioelx.service.observe import observed
 from bioelx.service.pipeline import Pipeline
 from bioelx.service.security.access import AccessGuard, Register
-from bioelx.service.security.bounds import CONNECTION_BOUNDS
+from bioelx.service.security.bounds import CONNECTIONS, connection_bounds
 from bioelx.service.security.tls import server_credentials, tls_files
 from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
@@ -125,7 +125,7 @@ def _assemble(
             ("grpc.so_reuseport", 0),  # or a second server on the port would take half its calls
             ("grpc.max_receive_message_length", settings.limits.max_message_bytes),
             ("grpc.max_send_message_length", -1),
-            *CONNECTION_BOUNDS,
+            *connection_bounds(CONNECTIONS),
         ],
     )
     add_EntityLinkerServicer_to_server(servicer, server)

@@ -99,31 +99,27 @@ class Slot:
 def do_or_divide(
     work: Callable[[list[Item]], Iterable[Any]], items: list[Item]
 ) -> Iterator[tuple[Item, Any]]:
-    """Works on all items at once; what fails together is tried apart, so only the one at fault
-    fails. For want of memory it is halved down to single mentions, else divided by jobs.
+    """Works on all items at once; what fails together is halved, down to single mentions, so only
+    those at fault fail. Not by their jobs: an item may stand for those of other jobs too.
 
     Yields:
         each item with its result, or with the exception that it got.
     """
     if not items:
         return
-    parts: list[list[Item]] = []
     failure: Exception
     try:
         yield from zip(items, work(items), strict=True)
         return
-    except MemoryError as error:
-        failure = error
-        middle = len(items) // 2
-        parts = [items[:middle], items[middle:]] if middle else []
+    except MemoryError:
+        failure = MemoryError()  # the traceback of the other one holds on to what was tried
         log("out of memory", mentions=len(items), thread=threading.current_thread().name)
     except Exception as error:
         failure = error
-        by_job: dict[Any, list[Item]] = {}
-        for item in items:
-            by_job.setdefault(item.job, []).append(item)
-        parts = list(by_job.values()) if len(by_job) > 1 else []
-    if not parts:
-        yield from ((item, failure) for item in items)
-    for part in parts:  # outside of the handlers, whose tracebacks hold on to memory
-        yield from do_or_divide(work, part)
+    if len(items) == 1:
+        yield items[0], failure
+        return
+    del failure
+    middle = len(items) // 2
+    yield from do_or_divide(work, items[:middle])
+    yield from do_or_divide(work, items[middle:])

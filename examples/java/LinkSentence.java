@@ -24,14 +24,24 @@ import org.bioelx.v1.OffsetUnit;
  * token; the connection is then encrypted, by an authority in Java's trust store.
  */
 public final class LinkSentence {
-  /** What gRPC does for each call: the form is that of all its libraries. */
+  private static final String SERVICE = "bioelx.v1.EntityLinker";
+
+  /**
+   * What gRPC does for each call: the form is that of all its libraries. A stream (LinkStream) is
+   * not to be begun again.
+   */
   private static final Map<String, ?> SERVICE_CONFIG =
       Map.of(
           "loadBalancingConfig", List.of(Map.of("round_robin", Map.of())),
           "methodConfig",
               List.of(
                   Map.of(
-                      "name", List.of(Map.of("service", "bioelx.v1.EntityLinker")),
+                      "name",
+                          List.of(
+                              Map.of("service", SERVICE, "method", "Link"),
+                              Map.of("service", SERVICE, "method", "Search"),
+                              Map.of("service", SERVICE, "method", "GetConcept"),
+                              Map.of("service", SERVICE, "method", "Info")),
                       "retryPolicy",
                           Map.of(
                               "maxAttempts", 5.0,

@@ -4,6 +4,7 @@
 //   node link.js ../../proto/bioelx/v1/linker.proto localhost:50051 'Bekannter Herzinfarkt 2019.' 10 21
 //
 // BIOELX_CA names the authority of the server's certificate, BIOELX_TOKEN_FILE a file with a token.
+// With either the connection is encrypted; without BIOELX_CA, by an authority that Node.js trusts.
 "use strict";
 
 const fs = require("node:fs");
@@ -15,12 +16,17 @@ const [proto, target, text, start, end] = process.argv.slice(2);
 const { BIOELX_CA, BIOELX_TOKEN_FILE } = process.env;
 
 // What gRPC does for each call: the form is that of all its libraries. An overloaded server names
-// a delay, which the retries keep to.
+// a delay, which the retries keep to. A stream (LinkStream) is not to be begun again.
 const serviceConfig = {
   loadBalancingConfig: [{ round_robin: {} }],
   methodConfig: [
     {
-      name: [{ service: "bioelx.v1.EntityLinker" }],
+      name: [
+        { service: "bioelx.v1.EntityLinker", method: "Link" },
+        { service: "bioelx.v1.EntityLinker", method: "Search" },
+        { service: "bioelx.v1.EntityLinker", method: "GetConcept" },
+        { service: "bioelx.v1.EntityLinker", method: "Info" },
+      ],
       retryPolicy: {
         maxAttempts: 5,
         initialBackoff: "0.1s",
@@ -44,8 +50,8 @@ const { bioelx } = grpc.loadPackageDefinition(definition);
 // One client for all calls: it keeps its connections.
 const client = new bioelx.v1.EntityLinker(
   target,
-  BIOELX_CA
-    ? grpc.credentials.createSsl(fs.readFileSync(BIOELX_CA))
+  BIOELX_CA || BIOELX_TOKEN_FILE
+    ? grpc.credentials.createSsl(BIOELX_CA ? fs.readFileSync(BIOELX_CA) : null)
     : grpc.credentials.createInsecure(),
   { "grpc.service_config": JSON.stringify(serviceConfig) },
 );

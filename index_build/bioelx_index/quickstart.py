@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bioelx.client import Client
+from bioelx.config import environment_of_own_server
 from bioelx.errors import FileError, SourceError
 from bioelx.release import Manifest
 from bioelx.settings import home, shipped
@@ -142,7 +143,13 @@ def _server(address: str, manifest: Manifest, *, keep: bool) -> Iterator[tuple[i
     started = perf_counter()
     with tempfile.NamedTemporaryFile(prefix="bioelx-serve-", suffix=".log", delete=False) as log:
         # Its own session: --keep outlives this process, and Ctrl-C here is ours to pass on.
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            env=environment_of_own_server(),
+            start_new_session=True,
+        )
     done = False
     try:
         with Client(address) as client:

@@ -8,14 +8,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from bioelx.channel import SERVICE
 from bioelx.client import AsyncClient, Client, link_request
+from bioelx.credentials import Credentials
 from bioelx.errors import BioelxError, InvalidRequestError, OverloadedError, ServiceError
 from bioelx.retries import NO_RETRIES
 from bioelx.service.status import status_of
@@ -78,7 +81,12 @@ class Faulty(EntityLinkerServicer, ReleaseAdminServicer):
 
 
 class Running:
-    def __init__(self, servicer: Faulty, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        servicer: Faulty,
+        address: str = "127.0.0.1:0",
+        secret: grpc.ServerCredentials | None = None,
+    ) -> None:
         self.servicer = servicer
         self.health = health.HealthServicer()
         self.health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
@@ -86,7 +94,12 @@ class Running:
         add_EntityLinkerServicer_to_server(servicer, self._server)
         add_ReleaseAdminServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
-        self.address = f"127.0.0.1:{self._server.add_insecure_port(address)}"
+        port = (
+            self._server.add_secure_port(address, secret)
+            if secret
+            else self._server.add_insecure_port(address)
+        )
+        self.address = f"127.0.0.1:{port}"
         self._server.start()
 
     def kill(self) -> None:
@@ -283,6 +296,37 @@ def unavailable(client: Client) -> bool:
     except ServiceError as error:
         return error.code == "UNAVAILABLE"
     return False
+
+
+def test_several_servers_may_have_certificates_for_a_name_that_is_told(
+    info, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    leaf = authority.issue_cert("linker.example")
+    pair = (leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes())
+    secret = grpc.ssl_server_credentials([pair])
+    servers = [Running(Faulty(name), secret=secret) for name in "ab"]
+    several = ",".join(server.address for server in servers)
+    named = Credentials(ca=tmp_path / "ca.pem", server_name="linker.example")
+    assert info(several, credentials=named).release in "ab"
+    unnamed = Credentials(ca=tmp_path / "ca.pem")
+    with pytest.raises(ServiceError, match="UNAVAILABLE"):
+        info(several, credentials=unnamed, retries=NO_RETRIES)
+    for server in servers:
+        server.kill()
+
+
+def test_a_proxy_for_other_machines_is_not_asked_for_this_one(
+    info, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be given what goes to this machine unencrypted, a token too."""
+    for variable in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with running(Faulty("a"), Faulty("b")) as [one, other]:
+        assert info(one.address, retries=NO_RETRIES).release == "a"
+        assert info(f"{one.address},{other.address}", retries=NO_RETRIES).release in "ab"
 
 
 def test_asyncio_spreads_calls_too() -> None:

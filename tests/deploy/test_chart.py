@@ -13,7 +13,9 @@ import yaml
 
 from bioelx.channel import SERVICE
 from bioelx.config import gather
+from bioelx.gate.check import EVALUATIONS
 from bioelx.settings import ServerSettings
+from bioelx_index.places import Places
 
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "bioelx"
 KUBERNETES = ("1.30", kubernetes_validate.latest_version())
@@ -177,6 +179,15 @@ def test_servers_read_releases_that_only_a_job_writes() -> None:
     own = render({**SECURE, "releases": {"existingClaim": "mine"}})
     assert not any(name.startswith("PersistentVolumeClaim/") for name in own)
     assert "Job/lab-bioelx-release-2" in render(FULL, revision=2)
+
+
+def test_the_job_may_write_where_builds_write() -> None:
+    """All else of its root is read-only."""
+    [container] = pod_of(render(FULL)["Job/lab-bioelx-release-1"])["containers"]
+    writable = {Path(mount["mountPath"]) for mount in container["volumeMounts"]}
+    places = Places(Path("/bioelx"))
+    needed = {places.releases, places.cache, places.releases.parent / EVALUATIONS}
+    assert needed | {Path("/tmp")} == writable
 
 
 def test_an_update_takes_no_server_away_before_another_is_ready() -> None:

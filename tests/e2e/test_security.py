@@ -487,6 +487,22 @@ def test_a_client_certificate_is_a_caller_with_a_role(mutual, mutual_keys, with_
     assert {"clinic", "operator"} <= {line.get("caller") for line in lines}
 
 
+def reflect(client: Client) -> None:
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    try:
+        next(ServerReflectionStub(client._channel).ServerReflectionInfo(iter([ask]), timeout=5))
+    except grpc.RpcError as failed:
+        raise ServiceError(failed.code().name, failed.details()) from None
+
+
+def test_reflection_takes_a_certificate_that_is_known(mutual_keys, with_certificate):
+    authority = mutual_keys.authority
+    grant_certificate(mutual_keys, "curious", "curious.example", Role.LINK)
+    assert with_certificate(authority, "curious.example", reflect) == "OK"
+    revoke("curious", mutual_keys.tokens)
+    assert with_certificate(authority, "curious.example", reflect) == "UNAUTHENTICATED"
+
+
 def test_a_token_goes_before_a_certificate(mutual_keys, with_certificate):
     authority, token = mutual_keys.authority, mutual_keys.grant("both", Role.ADMIN)
     grant_certificate(mutual_keys, "lab", "lab.example", Role.LINK)

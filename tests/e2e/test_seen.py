@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from bioelx.client import Client, document, link_request
+from bioelx.service.security.bounds import HEALTH_CONNECTIONS
 from bioelx.settings import CHECKOUT
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
@@ -434,6 +436,33 @@ def test_bytes_that_are_no_calls_do_the_ports_no_harm(seen):
     assert seen.sample("bioelx_live") == 1
     with grpc.insecure_channel(seen.port(events[0])) as channel:
         assert check(channel, "live") == HealthCheckResponse.SERVING
+
+
+def test_the_health_port_is_bounded(seen):
+    """Whoever reaches it is not asked who they are, and it shares its files with the calls."""
+    host, _, port = seen.port("answering health checks").rpartition(":")
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            for _ in range(HEALTH_CONNECTIONS + 10)
+        ]
+        refused = [is_closed(connection) for connection in connections].count(True)
+    assert refused >= 5
+
+    def large() -> grpc.StatusCode:
+        with grpc.insecure_channel(seen.port("answering health checks")) as channel:
+            call = channel.unary_unary("/grpc.health.v1.Health/Check").future(b"x" * 5000)
+            return call.code()
+
+    until(lambda: large() is grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has hung up; else it says hello."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 # What is never seen

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from bioelx.client import Client
 from bioelx.errors import BioelxError, FileError
 from bioelx.kb import KnowledgeBase, normalise
 from bioelx.linker import Linker
@@ -25,7 +26,14 @@ from bioelx_eval.speed import measure as measuring
 from bioelx_eval.speed.measure import measure
 from bioelx_eval.speed.mentions import Mention, from_dataset, mistype, with_typing_errors
 from bioelx_eval.speed.part import part_of
-from bioelx_eval.speed.systems import Judge, Reply, linker_inside, server, trigram_script
+from bioelx_eval.speed.systems import (
+    Judge,
+    Reply,
+    linker_inside,
+    running_server,
+    server,
+    trigram_script,
+)
 
 SCRIPT, GRAMS = "script: torch fp32, flat", "3-grams, TF-IDF (exact)"
 INSIDE, OUTSIDE = "BioELX in process", "BioELX over gRPC"
@@ -263,3 +271,21 @@ def test_bad_arguments_and_systems_that_do_not_start_are_named(
     for start in (linker_inside, server):
         with pytest.raises(BioelxError, match=r"manifest\.json: schema None"):
             start("it", tmp_path, judge, threads=1).__enter__()
+
+
+def test_a_server_of_ones_own_is_not_the_one_that_the_environment_speaks_of(
+    tiny_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a server for others is set up, one for a measurement still lets its starter in."""
+    file = tmp_path / "bioelx.toml"
+    file.write_text('host = "0.0.0.0"\n')
+    monkeypatch.setenv("BIOELX_CONFIG", str(file))
+    monkeypatch.setenv("BIOELX_TOKENS", str(tmp_path / "tokens.json"))
+    monkeypatch.setenv("bioelx_tls_certificate", str(tmp_path / "server.pem"))
+    monkeypatch.setenv("BIOELX_MAX_TOP_K", "7")  # holds in this process too
+    monkeypatch.setenv("BIOELX_DEFAULT_TOP_K", "7")
+    with (
+        running_server(["--release", str(tiny_release)], threads=1) as (address, _),
+        Client(address) as client,
+    ):
+        assert client.info().limits.max_top_k == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -77,7 +78,7 @@ def test_java(server, expected, tmp_path: Path) -> None:
 
 
 @slow
-def test_node(server, expected) -> None:
+def test_node(server, expected, tmp_path: Path) -> None:
     need("node")
     script = ROOT / "examples" / "node" / "link.js"
     found = subprocess.run(
@@ -88,8 +89,15 @@ def test_node(server, expected) -> None:
     )
     if found.returncode:
         pytest.skip("needs @grpc/grpc-js and @grpc/proto-loader, there or in NODE_PATH")
-    said = run("node", script, PROTO / CONTRACT, server.address, TEXT, str(START), str(END))
-    assert said.split() == ["m1", *expected]
+    command = ("node", script, PROTO / CONTRACT, server.address, TEXT, str(START), str(END))
+    assert run(*command).split() == ["m1", *expected]
+    token = tmp_path / "token"
+    token.write_text("secret", encoding="utf-8")
+    told = {**os.environ, "BIOELX_TOKEN_FILE": str(token)}
+    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+    # A token is not sent to a server that does not encrypt.
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    assert "UNAVAILABLE" in done.stderr
 
 
 @slow

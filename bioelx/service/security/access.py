@@ -137,7 +137,7 @@ class AccessGuard(grpc.aio.ServerInterceptor):
                 admit(None)
             except ServiceError as error:
                 return _refusal(error, method)
-        return self._guarded(handler, admit, method) if own else handler
+        return self._guarded(handler, admit, method) if own else _admitted(handler, admit, method)
 
     def _guarded(self, handler: Any, admit: Callable[[Context], Caller], method: str) -> Any:
         behaviour = handler.stream_stream or handler.unary_unary
@@ -162,6 +162,24 @@ class AccessGuard(grpc.aio.ServerInterceptor):
         return make(call, handler.request_deserializer, handler.response_serializer)
 
 
+def _admitted(
+    handler: Any, admit: Callable[[Context], Caller], method: str
+) -> grpc.RpcMethodHandler:
+    """Reflection, once its caller is known."""
+
+    async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        try:
+            admit(context)
+        except ServiceError as error:
+            await _refuse(error, method, context)
+        async for reply in handler.stream_stream(requests, context):
+            yield reply
+
+    return grpc.stream_stream_rpc_method_handler(
+        call, handler.request_deserializer, handler.response_serializer
+    )
+
+
 async def _while_admitted(
     requests: AsyncIterator[R], admit: Callable[[], Caller]
 ) -> AsyncIterator[R]:
@@ -179,13 +197,18 @@ def _refusal(error: ServiceError, method: str) -> grpc.RpcMethodHandler:
     """A method that answers with `error`; as one of streams, it need not read the request."""
 
     async def refuse(requests: Any, context: Context) -> None:
-        _log_refusal(error, method, context)
-        if method.startswith(OWN_SERVICES):
-            raise error
-        status = status_of(error)
-        await context.abort(status.code, status.details)
+        await _refuse(error, method, context)
 
     return grpc.stream_stream_rpc_method_handler(refuse, request_deserializer=bytes)
+
+
+async def _refuse(error: ServiceError, method: str, context: Context) -> None:
+    """Ends the call with `error`, which the CallGuard does for BioELX's own services."""
+    _log_refusal(error, method, context)
+    if method.startswith(OWN_SERVICES):
+        raise error
+    status = status_of(error)
+    await context.abort(status.code, status.details)
 
 
 def _log_refusal(error: ServiceError, method: str, context: Context) -> None:

@@ -156,12 +156,16 @@ def _change(
         raise FileError(file.parent, "is no folder")
     try:
         with locked(file.parent, file=f".{file.name}.lock"):
-            there = file.exists()
+            there = file.stat() if file.exists() else None
             grants = if_missing if if_missing and not there else read_grants(file)
-            mode = file.stat().st_mode & 0o777 if there else 0o600
             content = change(grants).model_dump_json(indent=2, exclude_none=True)
-            write_whole(content.encode() + b"\n", file)
-            file.chmod(mode)
+            # Who could read it still can: else servers would go on with those who were revoked.
+            write_whole(
+                content.encode() + b"\n",
+                file,
+                mode=there.st_mode & 0o777 if there else 0o600,
+                owner=(there.st_uid, there.st_gid) if there else None,
+            )
     except OSError as error:
         raise FileError(file, error.strerror or "cannot be written") from None
 

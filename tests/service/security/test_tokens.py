@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,22 @@ def test_the_file_is_the_owners_and_keeps_what_the_owner_chose(file):
     file.chmod(0o640)
     grant(file, "ward")
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def test_whoever_may_read_it_still_may_when_it_has_changed(file):
+    """A server that cannot read the new one goes on with those who were revoked."""
+    grant(file, "ward")
+    group = next((each for each in os.getgroups() if each != os.getegid()), None)
+    owner = file.stat().st_uid
+    if os.geteuid() == 0:
+        owner = group = 10001
+    if group is None:
+        pytest.skip("needs a second group")
+    os.chown(file, owner, group)
+    file.chmod(0o440)
+    revoke("ward", file)
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (owner, group, 0o440)
 
 
 def test_those_who_change_it_at_once_lose_nothing(file):
