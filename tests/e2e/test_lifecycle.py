@@ -20,6 +20,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from bioelx.client import Client, document, link_request
 from bioelx.errors import ServiceError
+from bioelx.retries import NO_RETRIES
 from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
 
 FAST = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20),
@@ -152,7 +153,7 @@ def test_health_comes_before_the_release(tiny_home):
         stderr=subprocess.DEVNULL,
     )
     try:
-        with Client(f"localhost:{port}") as client:
+        with Client(f"localhost:{port}", retries=NO_RETRIES) as client:
             with grpc.insecure_channel(f"localhost:{port}", FAST) as channel:
                 asked = HealthStub(channel).Check(HealthCheckRequest(), wait_for_ready=True)
                 assert asked.status == HealthCheckResponse.NOT_SERVING
