@@ -47,6 +47,8 @@ from bioelx.types import (
 ENCODER_FOLDER = "encoder"
 NAMES_READ = 3
 """Names of a candidate in one language that a ranker reads."""
+LONGEST_TAG = 64
+"""Characters of a language tag; a real one has no more than 35 (RFC 5646, section 4.4.1)."""
 RANKED = 16
 """Candidates that the ranker reads, however few or many a caller wants to see."""
 
@@ -422,7 +424,7 @@ def read_language(tag: str, field: str) -> str:
     Raises:
         InvalidRequestError: it is no such tag; naming `field`.
     """
-    if not langcodes.tag_is_valid(tag):
+    if len(tag) > LONGEST_TAG or not langcodes.tag_is_valid(tag):
         raise InvalidRequestError(field, "is not a BCP 47 language tag, such as de or pt-BR")
     return langcodes.standardize_tag(tag)
 

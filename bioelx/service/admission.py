@@ -22,8 +22,9 @@ from bioelx.settings import Limits
 LEAST_TOKENS = 6144
 """There is always room for so many, however slow the machine: a usual pool of callers, 16 of 32
 mentions each, is not turned away by a server that is theirs alone."""
-CHARS_PER_TOKEN = 1024
-"""Documents are held while their mentions wait: a request weighs as many tokens at least."""
+BYTES_PER_TOKEN = 1024
+"""A request is held while its mentions wait: it weighs as many tokens at least, whatever in it is
+large."""
 _MEASURED_SECONDS = 0.25
 _NEW_SHARE = 0.3  # of a measurement in the rate
 _FIRST_GUESS = 8.0  # tokens a mention
@@ -38,10 +39,10 @@ class Place:
         self._patient = patient
         self.tokens = tokens
 
-    def weigh(self, tokens: int, mentions: int, chars: int) -> None:
-        """Puts what was counted in place of the estimate."""
+    def weigh(self, tokens: int, mentions: int, size: int) -> None:
+        """Puts what was counted in place of the estimate; `size`: bytes."""
         self._admission.learn(tokens, mentions)
-        self._change(self._admission.weight(tokens, chars) - self.tokens)
+        self._change(self._admission.weight(tokens, size) - self.tokens)
 
     def leave(self) -> None:
         self._change(-self.tokens)
@@ -84,17 +85,18 @@ class Admission:
 
     @asynccontextmanager
     async def place(
-        self, mentions: int, chars: int, caller: str, *, patient: bool = False
+        self, mentions: int, size: int, caller: str, *, patient: bool = False
     ) -> AsyncIterator[Place]:
         """A place for a request, which it has to the end of the context.
 
         Args:
+            size: of the request, in bytes.
             patient: wait for room rather than fail.
 
         Raises:
             OverloadedError: there is no room.
         """
-        weight = self.weight(int(mentions * self._per_mention), chars)
+        weight = self.weight(int(mentions * self._per_mention), size)
         if patient:
             await self._wait(weight, caller)
         elif self._fits(weight, caller):
@@ -108,11 +110,11 @@ class Admission:
         finally:
             place.leave()
 
-    def weight(self, tokens: int, chars: int) -> int:
+    def weight(self, tokens: int, size: int) -> int:
         """What a request weighs; a large one no more than half of the bound, or it would find room
         only in an idle server, and leave none for others.
         """
-        return min(max(tokens, chars // CHARS_PER_TOKEN, 1), max(1, self.bound // 2))
+        return min(max(tokens, size // BYTES_PER_TOKEN, 1), max(1, self.bound // 2))
 
     def occupy(self, caller: str, tokens: int, *, patient: bool) -> None:
         self.tokens += tokens

@@ -23,6 +23,7 @@ from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
+from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
 
 LIMITS = Limits(batch_tokens=32, queue_tokens=400)
@@ -162,3 +163,35 @@ async def test_repeated_mentions_are_counted_as_hits(client, server):
     (cache,) = server.stats.caches.values()
     assert (cache.hits, cache.misses) == (4, 2)
     assert server.stats.pipeline.encoding.batches == 1
+
+
+class Deaf:
+    """The context of a stream whose caller reads no reply."""
+
+    def peer(self) -> str:
+        return "ipv4:10.0.0.7:4711"
+
+    def time_remaining(self) -> None:
+        return None
+
+    async def write(self, reply: pb.LinkReply) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("documents", [1, LIMITS.max_documents + 1])
+async def test_what_is_large_in_a_request_is_not_held_by_the_hundred(server, linker, documents):
+    large, read = pb.Document(id="x" * (2**18 // documents)), 0
+
+    async def requests():
+        nonlocal read
+        for i in range(100):
+            read = i + 1
+            yield pb.LinkRequest(id=str(i), documents=[large] * documents)
+            await asyncio.sleep(0)
+
+    stream = asyncio.create_task(server.servicer.LinkStream(requests(), Deaf()))
+    await asyncio.sleep(0.2)
+    stream.cancel()
+    await asyncio.wait([stream])
+    await server.pipeline.close()
+    assert read <= 2

@@ -85,6 +85,14 @@ def test_all_options_are_read(tiny_linker):
             {"label_languages": ["en", "klingonese"]},
             "options.label_languages[1]",
         ),
+        ([{"text": "flu"}], {"types": ["disease"] * 257}, "options.types"),
+        ([{"text": "flu"}], {"schemes": ["mesh"] * 257}, "options.schemes"),
+        ([{"text": "flu"}], {"label_languages": ["en"] * 257}, "options.label_languages"),
+        (
+            [{"text": "flu"}],
+            {"label_languages": ["en-x" + "-abcdefgh" * 1000]},
+            "options.label_languages[0]",
+        ),
     ],
 )
 def test_what_spoils_the_request_is_raised(tiny_linker, documents, options, field):
@@ -106,6 +114,7 @@ def test_another_release_is_not_found_and_the_loaded_one_is_named(tiny_linker):
         ({}, "text"),
         ({"text": "x" * 51}, "text"),
         ({"text": "flu", "language": "deutsch"}, "language"),
+        ({"text": "flu", "language": "de-x" + "-abcdefgh" * 1000}, "language"),
         ({"text": "flu", "offset_unit": 7}, "offset_unit"),
     ],
 )
