@@ -56,7 +56,7 @@ class Admission:
     """Keeps count of what is taken on and not yet answered. For the event loop's thread only.
 
     Requests that can wait (of streams) may take up half of the bound and wait for their turn there,
-    so a bulk job and short calls never keep each other out. A caller who has less than an equal
+    so a bulk job and short calls never keep each other out; callers take turns there. A caller who has less than an equal
     share of the bound is let in even when others have filled it.
     """
 
@@ -67,8 +67,8 @@ class Admission:
         self._per_mention = _FIRST_GUESS
         self._callers: Counter[str] = Counter()
         self._patient = 0
-        self._queue: deque[tuple[int, str, asyncio.Future[None]]] = deque()
-        """The patient who wait for room, in their order: weight, caller, and their turn."""
+        self._lines: dict[str, deque[tuple[int, asyncio.Future[None]]]] = {}
+        """The patient who wait for room, by caller in their order: weight, and their turn."""
         self._measured_from: float | None = None
         self._measured = 0
         self.tokens = 0
@@ -163,11 +163,11 @@ class Admission:
 
     async def _wait(self, weight: int, caller: str) -> None:
         """Takes up room when there is some and it is this one's turn."""
-        if not self._queue and self._has_room_for_the_patient(weight):
+        if not self._lines and self._has_room_for_the_patient(weight):
             self.occupy(caller, weight, patient=True)
             return
         turn = asyncio.get_running_loop().create_future()
-        self._queue.append((weight, caller, turn))
+        self._lines.setdefault(caller, deque()).append((weight, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -176,8 +176,17 @@ class Admission:
             raise
 
     def _wake(self) -> None:
-        while self._queue and self._has_room_for_the_patient(self._queue[0][0]):
-            weight, caller, turn = self._queue.popleft()
+        while self._lines:
+            # Who has least in the server, and of those who waited since the others' last turn: so
+            # the many streams of one caller do not stand before the one of another.
+            caller = min(self._lines, key=self._callers.__getitem__)
+            weight, turn = self._lines[caller][0]
             if not turn.done():
+                if not self._has_room_for_the_patient(weight):
+                    return
                 self.occupy(caller, weight, patient=True)
                 turn.set_result(None)
+            line = self._lines.pop(caller)
+            line.popleft()
+            if line:
+                self._lines[caller] = line

@@ -130,10 +130,12 @@ class Servicer(EntityLinkerServicer):
     async def _link(
         self, request: pb.LinkRequest, caller: str, deadline: float, *, patient: bool = False
     ) -> pb.LinkReply:
-        with self._engines.find(request.options.release).call() as engine:
-            size = measure(request, self._limits)
-            place = self._admission.place(size.mentions, size.bytes, caller, patient=patient)
-            async with spending(size.mentions, patient=patient), place as taken:
+        self._engines.find(request.options.release)  # or refuse it at once
+        size = measure(request, self._limits)
+        place = self._admission.place(size.mentions, size.bytes, caller, patient=patient)
+        async with spending(size.mentions, patient=patient), place as taken:
+            # Only now: who waits, for a minute's quota perhaps, holds no release.
+            with self._engines.find(request.options.release).call() as engine:
                 chars = max(size.bytes, size.marked)
                 small = size.mentions <= SMALL_MENTIONS and chars <= SMALL_BYTES
                 plan, job = await self._do(small, self._read, request, engine, caller, deadline)

@@ -124,6 +124,21 @@ async def test_the_patient_wait_in_their_order_and_take_half_at_most():
     assert admission.tokens == 0
 
 
+async def test_callers_who_wait_take_turns():
+    admission = Admission(LIMITS)
+    came: list[str] = []
+
+    async def wait(caller: str) -> None:
+        async with AsyncExitStack() as stack:
+            await enter(stack, admission, LEAST // 3, caller, patient=True)
+            came.append(caller)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(wait(caller) for caller in ["greedy"] * 6 + ["modest"] * 2))
+    assert came == ["greedy", "greedy", "modest", "greedy", "modest", *["greedy"] * 3]
+    assert admission.tokens == 0
+
+
 async def test_who_is_cancelled_as_his_turn_comes_takes_no_room_with_him():
     admission = Admission(LIMITS)
     async with AsyncExitStack() as stack:

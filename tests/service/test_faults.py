@@ -195,3 +195,25 @@ async def test_what_is_large_in_a_request_is_not_held_by_the_hundred(server, lin
     await asyncio.wait([stream])
     await server.pipeline.close()
     assert read <= 2
+
+
+async def test_who_waits_for_room_holds_no_release(server, linker, scripted, tiny_linker):
+    before = server.engines.active
+    server.admission.occupy("bulk", LIMITS.queue_tokens, patient=True)
+
+    async def requests():
+        yield link_request([document("flu")], id="1")
+        await asyncio.Event().wait()
+
+    context = Deaf()
+    stream = asyncio.create_task(server.servicer.LinkStream(requests(), context))
+    await asyncio.sleep(0.05)
+    after = Engine(scripted(tiny_linker), Cache(0))
+    server.engines.activate(after)
+    await asyncio.wait_for(before.quiet(), 5)
+    server.admission.occupy("bulk", -LIMITS.queue_tokens, patient=True)
+    await until(lambda: after.linker.embedded)
+    assert not linker.embedded
+    stream.cancel()
+    await asyncio.wait([stream])
+    await server.pipeline.close()
