@@ -56,8 +56,8 @@ class Admission:
     """Keeps count of what is taken on and not yet answered. For the event loop's thread only.
 
     Requests that can wait (of streams) may take up half of the bound and wait for their turn there,
-    so a bulk job and short calls never keep each other out; callers take turns there. A caller who has less than an equal
-    share of the bound is let in even when others have filled it.
+    so a bulk job and short calls never keep each other out; callers take turns. A caller who has
+    less than an equal share of the bound is let in even when others have filled it.
     """
 
     def __init__(self, limits: Limits) -> None:
