@@ -28,6 +28,8 @@ large."""
 _MEASURED_SECONDS = 0.25
 _NEW_SHARE = 0.3  # of a measurement in the rate
 _FIRST_GUESS = 8.0  # tokens a mention
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+"""Seconds before a next try: a rate that was measured while a stage hung is none to plan by."""
 
 
 class Place:
@@ -57,7 +59,8 @@ class Admission:
 
     Requests that can wait (of streams) may take up half of the bound and wait for their turn there,
     so a bulk job and short calls never keep each other out; callers take turns. A caller who has
-    less than an equal share of the bound is let in even when others have filled it.
+    less than an equal share of the bound is let in even when others have filled it, up to as much
+    again for all of them.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -150,13 +153,15 @@ class Admission:
     def _fits(self, weight: int, caller: str) -> bool:
         if self.tokens + weight <= self.bound:
             return True
-        others = len(self._callers) + (caller not in self._callers)
-        return others > 1 and self._callers[caller] + weight <= self.bound // others
+        callers = len(self._callers) + (caller not in self._callers)
+        if callers == 1 or self.tokens + weight > 2 * self.bound:
+            return False
+        return self._callers[caller] + weight <= self.bound // callers
 
     def _until_room(self, weight: int) -> float:
         """Seconds until there is room, as things go."""
         rate = self.tokens_per_second or self.bound
-        return max(0.1, (self.tokens + weight - self.bound) / rate)
+        return min(max(_SHORTEST_PAUSE, (self.tokens + weight - self.bound) / rate), _LONGEST_PAUSE)
 
     def _has_room_for_the_patient(self, weight: int) -> bool:
         return not self._patient or self._patient + weight <= self.bound // 2

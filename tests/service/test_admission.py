@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -81,6 +81,30 @@ async def test_one_caller_does_not_keep_the_others_out():
         with pytest.raises(OverloadedError):
             await enter(stack, admission, LEAST // 3, "modest")  # more than its half
     assert admission.tokens == 0
+
+
+async def test_many_callers_together_take_no_more_than_twice_the_bound():
+    admission = Admission(LIMITS)
+    async with AsyncExitStack() as stack:
+        for number in range(100):
+            with suppress(OverloadedError):
+                while True:
+                    await enter(stack, admission, MENTION, str(number))
+        assert LEAST < admission.tokens <= 2 * LEAST
+
+
+async def test_nobody_is_sent_away_for_hours(clock):
+    admission = Admission(LIMITS)
+    admission.served(1, more=True)
+    for _ in range(5):
+        clock.now += 1000
+        admission.served(1, more=True)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await enter(stack, admission, LEAST // 3)
+        with pytest.raises(OverloadedError) as caught:
+            await enter(stack, admission, LEAST // 3)
+    assert caught.value.retry_after <= 60
 
 
 async def test_a_request_larger_than_the_queue_finds_room_and_leaves_some():
