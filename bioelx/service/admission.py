@@ -99,7 +99,9 @@ class Admission:
         Raises:
             OverloadedError: there is no room.
         """
-        weight = self.weight(int(mentions * self._per_mention), size)
+        # However many were in the cache lately: a large request weighs before it is counted, or
+        # any number of them would be let in together.
+        weight = self.weight(int(mentions * max(1.0, self._per_mention)), size)
         if patient:
             await self._wait(weight, caller)
         elif self._fits(weight, caller):

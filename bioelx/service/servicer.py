@@ -60,10 +60,12 @@ class Servicer(EntityLinkerServicer):
         self._record = record
         self._limits = limits
         self._readers: set[asyncio.Task[None]] = set()
+        self._drained = False
         self._large = ThreadPoolExecutor(1, "large requests")
 
     def drain(self) -> None:
-        """Reads no more from open streams; what was read is still answered."""
+        """Reads no more from streams; what was read is still answered."""
+        self._drained = True
         for reader in self._readers:
             reader.cancel()
 
@@ -98,6 +100,8 @@ class Servicer(EntityLinkerServicer):
             reader = tasks.create_task(read(tasks))
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)
+            if self._drained:  # the stream came just before the stop
+                reader.cancel()
         if reader.cancelled():
             raise ServiceError("UNAVAILABLE", "the server stops; send again what has no reply")
 

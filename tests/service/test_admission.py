@@ -115,6 +115,18 @@ async def test_a_request_larger_than_the_queue_finds_room_and_leaves_some():
         await enter(stack, admission, LEAST // 3)
 
 
+async def test_what_was_in_the_cache_lately_lets_no_crowd_of_large_requests_in():
+    admission = Admission(LIMITS)
+    for _ in range(100):
+        async with admission.place(32, 0, "a") as place:
+            place.weigh(0, 32, 0)
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(admission.place(4096, 0, "a"))
+        with pytest.raises(OverloadedError):
+            await stack.enter_async_context(admission.place(4096, 0, "a"))
+
+
 async def test_documents_weigh_too():
     admission = Admission(LIMITS)
     async with admission.place(1, 40 * 1024, "a"):

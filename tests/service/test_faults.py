@@ -217,3 +217,15 @@ async def test_who_waits_for_room_holds_no_release(server, linker, scripted, tin
     stream.cancel()
     await asyncio.wait([stream])
     await server.pipeline.close()
+
+
+async def test_a_stream_that_comes_just_before_the_stop_is_not_read(server):
+    async def requests():
+        await asyncio.Event().wait()
+        yield pb.LinkRequest()
+
+    server.servicer.drain()
+    with pytest.raises(ServiceError) as caught:
+        await asyncio.wait_for(server.servicer.LinkStream(requests(), Deaf()), 5)
+    await server.pipeline.close()
+    assert caught.value.code == "UNAVAILABLE"
