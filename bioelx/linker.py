@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import langcodes
 import numpy as np
@@ -47,6 +47,10 @@ from bioelx.types import (
 ENCODER_FOLDER = "encoder"
 NAMES_READ = 3
 """Names of a candidate in one language that a ranker reads."""
+LONGEST_TAG = 64
+"""Characters of a language tag; a real one has no more than 35 (RFC 5646, section 4.4.1)."""
+TAGS_KEPT = 4096
+"""Language tags that are parsed once for all."""
 RANKED = 16
 """Candidates that the ranker reads, however few or many a caller wants to see."""
 
@@ -416,13 +420,26 @@ def _encoder_files(manifest: Manifest) -> dict[str, FileStamp]:
     return {name: stamp for name, stamp in manifest.files.items() if name.startswith(folder)}
 
 
+class _Bounded(dict[Any, Any]):
+    """A dictionary that is full some day."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if len(self) < TAGS_KEPT:
+            super().__setitem__(key, value)
+
+
+# langcodes keeps all that it has ever parsed, and callers choose what they send.
+for _cache in ("_PARSE_CACHE", "_INSTANCES"):
+    setattr(langcodes.Language, _cache, _Bounded())
+
+
 def read_language(tag: str, field: str) -> str:
     """The standard form of a language tag of BCP 47: `de-AT` for `DE-at` and `deu-AT`.
 
     Raises:
         InvalidRequestError: it is no such tag; naming `field`.
     """
-    if not langcodes.tag_is_valid(tag):
+    if len(tag) > LONGEST_TAG or not langcodes.tag_is_valid(tag):
         raise InvalidRequestError(field, "is not a BCP 47 language tag, such as de or pt-BR")
     return langcodes.standardize_tag(tag)
 

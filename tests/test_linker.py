@@ -1,7 +1,9 @@
 """The online journey in one process, on a real release."""
 
+import gc
 import math
 import shutil
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from bioelx.confidence import ConfidenceModel, Features
 from bioelx.errors import FileError, InvalidRequestError
-from bioelx.linker import RANKED, Linker
+from bioelx.linker import RANKED, TAGS_KEPT, Linker, read_language
 from bioelx.ranking import Window
 from bioelx.release.manifest import read_manifest, write_manifest
 from bioelx.types import Candidate, LinkOptions, Query, Rerank
@@ -225,3 +227,15 @@ def test_an_encoder_of_other_vectors_is_refused(copy: Path) -> None:
     write_manifest(replace(manifest, encoder=other), copy)
     with pytest.raises(FileError, match="not the encoder of this release"):
         Linker.open(copy)
+
+
+def test_language_tags_that_callers_think_up_are_not_kept():
+    for i in range(TAGS_KEPT):
+        read_language(f"de-x-{i}", "language")
+    tracemalloc.start()
+    for i in range(1000):
+        assert read_language(f"deu-x-other-{i}", "language") == f"de-x-other-{i}"
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000

@@ -20,6 +20,7 @@ except ImportError:
     ) from None
 
 _BATCH = 128  # texts in one run
+_NO_MEMORY_ON_CPU = "DefaultCPUAllocator: can't allocate memory"  # torch has no type for it
 
 
 class TorchEncoder:
@@ -62,8 +63,10 @@ class TorchEncoder:
             rows = by_length[start : start + _BATCH]
             try:
                 vectors[rows] = self._run([tokens[row] for row in rows])
-            except torch.OutOfMemoryError as error:
-                raise MemoryError from error
+            except RuntimeError as error:
+                if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY_ON_CPU in str(error):
+                    raise MemoryError from error
+                raise
         return vectors
 
     def _run(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:

@@ -22,11 +22,14 @@ from bioelx.settings import Limits
 LEAST_TOKENS = 6144
 """There is always room for so many, however slow the machine: a usual pool of callers, 16 of 32
 mentions each, is not turned away by a server that is theirs alone."""
-CHARS_PER_TOKEN = 1024
-"""Documents are held while their mentions wait: a request weighs as many tokens at least."""
+BYTES_PER_TOKEN = 1024
+"""A request is held while its mentions wait: it weighs as many tokens at least, whatever in it is
+large."""
 _MEASURED_SECONDS = 0.25
 _NEW_SHARE = 0.3  # of a measurement in the rate
 _FIRST_GUESS = 8.0  # tokens a mention
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+"""Seconds before a next try: a rate that was measured while a stage hung is none to plan by."""
 
 
 class Place:
@@ -38,10 +41,10 @@ class Place:
         self._patient = patient
         self.tokens = tokens
 
-    def weigh(self, tokens: int, mentions: int, chars: int) -> None:
-        """Puts what was counted in place of the estimate."""
+    def weigh(self, tokens: int, mentions: int, size: int) -> None:
+        """Puts what was counted in place of the estimate; `size`: bytes."""
         self._admission.learn(tokens, mentions)
-        self._change(self._admission.weight(tokens, chars) - self.tokens)
+        self._change(self._admission.weight(tokens, size) - self.tokens)
 
     def leave(self) -> None:
         self._change(-self.tokens)
@@ -55,8 +58,9 @@ class Admission:
     """Keeps count of what is taken on and not yet answered. For the event loop's thread only.
 
     Requests that can wait (of streams) may take up half of the bound and wait for their turn there,
-    so a bulk job and short calls never keep each other out. A caller who has less than an equal
-    share of the bound is let in even when others have filled it.
+    so a bulk job and short calls never keep each other out; callers take turns. A caller who has
+    less than an equal share of the bound is let in even when others have filled it, up to as much
+    again for all of them.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -66,8 +70,8 @@ class Admission:
         self._per_mention = _FIRST_GUESS
         self._callers: Counter[str] = Counter()
         self._patient = 0
-        self._queue: deque[tuple[int, str, asyncio.Future[None]]] = deque()
-        """The patient who wait for room, in their order: weight, caller, and their turn."""
+        self._lines: dict[str, deque[tuple[int, asyncio.Future[None]]]] = {}
+        """The patient who wait for room, by caller in their order: weight, and their turn."""
         self._measured_from: float | None = None
         self._measured = 0
         self.tokens = 0
@@ -84,17 +88,20 @@ class Admission:
 
     @asynccontextmanager
     async def place(
-        self, mentions: int, chars: int, caller: str, *, patient: bool = False
+        self, mentions: int, size: int, caller: str, *, patient: bool = False
     ) -> AsyncIterator[Place]:
         """A place for a request, which it has to the end of the context.
 
         Args:
+            size: of the request, in bytes.
             patient: wait for room rather than fail.
 
         Raises:
             OverloadedError: there is no room.
         """
-        weight = self.weight(int(mentions * self._per_mention), chars)
+        # However many were in the cache lately: a large request weighs before it is counted, or
+        # any number of them would be let in together.
+        weight = self.weight(int(mentions * max(1.0, self._per_mention)), size)
         if patient:
             await self._wait(weight, caller)
         elif self._fits(weight, caller):
@@ -108,11 +115,11 @@ class Admission:
         finally:
             place.leave()
 
-    def weight(self, tokens: int, chars: int) -> int:
+    def weight(self, tokens: int, size: int) -> int:
         """What a request weighs; a large one no more than half of the bound, or it would find room
         only in an idle server, and leave none for others.
         """
-        return min(max(tokens, chars // CHARS_PER_TOKEN, 1), max(1, self.bound // 2))
+        return min(max(tokens, size // BYTES_PER_TOKEN, 1), max(1, self.bound // 2))
 
     def occupy(self, caller: str, tokens: int, *, patient: bool) -> None:
         self.tokens += tokens
@@ -148,24 +155,26 @@ class Admission:
     def _fits(self, weight: int, caller: str) -> bool:
         if self.tokens + weight <= self.bound:
             return True
-        others = len(self._callers) + (caller not in self._callers)
-        return others > 1 and self._callers[caller] + weight <= self.bound // others
+        callers = len(self._callers) + (caller not in self._callers)
+        if callers == 1 or self.tokens + weight > 2 * self.bound:
+            return False
+        return self._callers[caller] + weight <= self.bound // callers
 
     def _until_room(self, weight: int) -> float:
         """Seconds until there is room, as things go."""
         rate = self.tokens_per_second or self.bound
-        return max(0.1, (self.tokens + weight - self.bound) / rate)
+        return min(max(_SHORTEST_PAUSE, (self.tokens + weight - self.bound) / rate), _LONGEST_PAUSE)
 
     def _has_room_for_the_patient(self, weight: int) -> bool:
         return not self._patient or self._patient + weight <= self.bound // 2
 
     async def _wait(self, weight: int, caller: str) -> None:
         """Takes up room when there is some and it is this one's turn."""
-        if not self._queue and self._has_room_for_the_patient(weight):
+        if not self._lines and self._has_room_for_the_patient(weight):
             self.occupy(caller, weight, patient=True)
             return
         turn = asyncio.get_running_loop().create_future()
-        self._queue.append((weight, caller, turn))
+        self._lines.setdefault(caller, deque()).append((weight, turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -174,8 +183,17 @@ class Admission:
             raise
 
     def _wake(self) -> None:
-        while self._queue and self._has_room_for_the_patient(self._queue[0][0]):
-            weight, caller, turn = self._queue.popleft()
+        while self._lines:
+            # Who has least in the server, and of those who waited since the others' last turn: so
+            # the many streams of one caller do not stand before the one of another.
+            caller = min(self._lines, key=self._callers.__getitem__)
+            weight, turn = self._lines[caller][0]
             if not turn.done():
+                if not self._has_room_for_the_patient(weight):
+                    return
                 self.occupy(caller, weight, patient=True)
                 turn.set_result(None)
+            line = self._lines.pop(caller)
+            line.popleft()
+            if line:
+                self._lines[caller] = line

@@ -1,7 +1,8 @@
 """Loaded releases: each with its cache, one that answers, and those kept for pinned requests.
 
-A call takes its engine once, at its beginning, and stays with it to its end, whatever is switched
-meanwhile. An engine that answers no more is freed when the last of its calls has ended.
+A request takes its engine once, as soon as there is room for it, and stays with it to its end,
+whatever is switched meanwhile. An engine that answers no more is freed when the last of its calls
+has ended.
 """
 
 from __future__ import annotations

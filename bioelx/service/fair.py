@@ -25,6 +25,14 @@ class _Line:
     jobs: OrderedDict[Job, deque[Item]] = field(default_factory=OrderedDict)
 
 
+@dataclass(slots=True)
+class _Release:
+    """The lines of one release, by caller. Releases take turns, so each has a clock of its own."""
+
+    clock: int = 0
+    lines: dict[str, _Line] = field(default_factory=dict)
+
+
 class FairQueue:
     """Items of many callers' jobs; put in by any thread, taken out by one.
 
@@ -35,8 +43,7 @@ class FairQueue:
         """`quantum`: what a job is given in one turn, in the unit of `cost`."""
         self._quantum = quantum
         self._cost = cost
-        self._releases: OrderedDict[Hashable, dict[str, _Line]] = OrderedDict()
-        self._clock = 0
+        self._releases: OrderedDict[Hashable, _Release] = OrderedDict()
         self._closed = False
         self._changed = Condition()
         self.waiting = 0
@@ -45,11 +52,9 @@ class FairQueue:
     def put(self, items: Sequence[Item]) -> None:
         with self._changed:
             for item in items:
-                lines = self._releases.setdefault(item.job.engine, {})
-                line = lines.get(item.job.caller)
-                if line is None:
-                    # Who comes late, or back, is owed nothing for the time that he was away.
-                    line = lines[item.job.caller] = _Line(self._clock)
+                release = self._releases.setdefault(item.job.engine, _Release())
+                # Who comes late, or back, is owed nothing for the time that he was away.
+                line = release.lines.setdefault(item.job.caller, _Line(release.clock))
                 line.jobs.setdefault(item.job, deque()).append(item)
                 self.waiting += self._cost(item)
             self._changed.notify()
@@ -70,13 +75,13 @@ class FairQueue:
     def discard(self, job: Job) -> None:
         """Forgets what waits of a job."""
         with self._changed:
-            lines = self._releases.get(job.engine, {})
-            line = lines.get(job.caller)
-            if line and job in line.jobs:
+            release = self._releases.get(job.engine)
+            line = release and release.lines.get(job.caller)
+            if release and line and job in line.jobs:
                 self._forget(line.jobs.pop(job))
                 if not line.jobs:
-                    del lines[job.caller]
-                if not lines:
+                    del release.lines[job.caller]
+                if not release.lines:
                     del self._releases[job.engine]
 
     def close(self) -> None:
@@ -86,18 +91,19 @@ class FairQueue:
             self._changed.notify_all()
 
     def _take_of_next_release(self, room: int, batch: list[Item]) -> None:
-        release, lines = next(iter(self._releases.items()))
-        self._fill(batch, lines, room)
-        del self._releases[release]
-        if lines:
-            self._releases[release] = lines
+        key, release = next(iter(self._releases.items()))
+        self._fill(batch, release, room)
+        del self._releases[key]
+        if release.lines:
+            self._releases[key] = release
 
-    def _fill(self, batch: list[Item], lines: dict[str, _Line], room: int) -> None:
+    def _fill(self, batch: list[Item], release: _Release, room: int) -> None:
+        lines = release.lines
         while lines and room > 0:
             # Of lines that were given as much, the one that came first.
             caller, line = min(lines.items(), key=lambda each: each[1].served)
             job, items = next(iter(line.jobs.items()))
-            self._clock = line.served
+            release.clock = line.served
             if job.gone:
                 self._forget(items)
                 items.clear()

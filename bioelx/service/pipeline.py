@@ -197,7 +197,7 @@ class Pipeline:
             if isinstance(vector, np.ndarray):
                 held = vector.copy()  # not a view, which would hold all of the batch
                 key = _vector(item.mention)
-                engine.cache.put(item.mention.key, key, held, held.nbytes)
+                engine.cache.put([item.mention.key], key, held, held.nbytes)
         found: list[Item] = []
         failed: Answered = []
         for item in batch:
@@ -233,15 +233,16 @@ class Pipeline:
         for first, result in do_or_divide(lambda items: _searched(engine, items), firsts):
             items = same[_answer(first.mention)]
             if isinstance(result, bytes):
-                engine.cache.put(first.mention.key, _answer(first.mention), result, len(result))
+                key = _answer(first.mention)
+                engine.cache.put(_texts(first.mention), key, result, len(result))
             if isinstance(result, bytes | Exception):
                 answered += [(item, result) for item in items]
             else:
                 for item in items:
                     item.hits, item.candidates = first.hits, result
                 doubtful += items
-                size = len(first.hits) * _HIT_BYTES
-                engine.cache.put(first.mention.key, _hits(engine, first.mention), first.hits, size)
+                key, size = _hits(engine, first.mention), len(first.hits) * _HIT_BYTES
+                engine.cache.put(_texts(first.mention), key, first.hits, size)
         seconds = _note(self._stages.searching, alive, started)
         for job in {item.job for item in alive}:
             job.timing.searching += seconds
@@ -348,3 +349,9 @@ def _vector(mention: Mention) -> tuple[Any, ...]:
 
 def _hits(engine: Engine, mention: Mention) -> tuple[Any, ...]:
     return "hits", mention.key, mention.query.language, engine.linker.scope(mention)
+
+
+def _texts(mention: Mention) -> tuple[str, ...]:
+    """What makes a key large: callers choose how much they list."""
+    options = mention.options
+    return (mention.key, *options.types, *options.schemes, *options.label_languages)

@@ -18,6 +18,9 @@ from bioelx.settings import Limits
 from bioelx.types import LinkOptions, Query, Rerank
 from bioelx.v1 import linker_pb2 as pb
 
+MOST_LISTED = 256
+"""Types, schemes or languages that options may list: more would be repetitions, and each costs."""
+
 _RERANK = {
     pb.RERANK_UNSPECIFIED: Rerank.AUTO,
     pb.RERANK_AUTO: Rerank.AUTO,
@@ -45,8 +48,10 @@ class RequestSize(NamedTuple):
     """How much a request asks for."""
 
     mentions: int
-    chars: int
-    """Code points of its documents."""
+    bytes: int
+    """Of its message."""
+    marked: int
+    """Characters of all its mentions together; those of one place count as often as it is named."""
 
 
 def plan_link(request: pb.LinkRequest, linker: Linker, limits: Limits) -> LinkPlan:
@@ -104,6 +109,9 @@ def read_options(options: pb.LinkOptions, linker: Linker, limits: Limits) -> Lin
         raise InvalidRequestError("options.top_k", f"must be at most {limits.max_top_k}")
     if options.rerank not in _RERANK:
         raise InvalidRequestError("options.rerank", "is none of the values of Rerank")
+    for name in ("types", "schemes", "label_languages"):
+        if (listed := len(getattr(options, name))) > MOST_LISTED:
+            raise InvalidRequestError(f"options.{name}", f"are {listed}, more than {MOST_LISTED}")
     wanted = LinkOptions(
         top_k=options.top_k or limits.default_top_k,
         rerank=_RERANK[options.rerank],
@@ -149,7 +157,11 @@ def measure(request: pb.LinkRequest, limits: Limits) -> RequestSize:
         raise InvalidRequestError(
             "documents", f"hold {mentions} mentions, more than {limits.max_mentions}"
         )
-    return RequestSize(mentions, sum(len(document.text) for document in documents))
+    size = request.ByteSize()
+    marked = sum(
+        max(0, mention.end - mention.start) for each in documents for mention in each.mentions
+    )
+    return RequestSize(mentions, size, marked)
 
 
 def _check_ids(request: pb.LinkRequest) -> None:

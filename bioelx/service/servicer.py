@@ -32,7 +32,7 @@ from bioelx.settings import Limits
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerServicer
 
-SMALL_MENTIONS, SMALL_CHARS, SMALL_CANDIDATES = 64, 20_000, 1_000
+SMALL_MENTIONS, SMALL_BYTES, SMALL_CANDIDATES = 64, 20_000, 1_000
 """Up to so much of a request is read, and of a reply written, in the event loop itself: a
 millisecond or two. More would hold up all other calls, and goes to another thread."""
 MENTION_TOKENS = 8
@@ -60,10 +60,12 @@ class Servicer(EntityLinkerServicer):
         self._record = record
         self._limits = limits
         self._readers: set[asyncio.Task[None]] = set()
+        self._drained = False
         self._large = ThreadPoolExecutor(1, "large requests")
 
     def drain(self) -> None:
-        """Reads no more from open streams; what was read is still answered."""
+        """Reads no more from streams; what was read is still answered."""
+        self._drained = True
         for reader in self._readers:
             reader.cancel()
 
@@ -98,19 +100,22 @@ class Servicer(EntityLinkerServicer):
             reader = tasks.create_task(read(tasks))
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)
+            if self._drained:  # the stream came just before the stop
+                reader.cancel()
         if reader.cancelled():
             raise ServiceError("UNAVAILABLE", "the server stops; send again what has no reply")
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchReply:  # noqa: N802
         caller = caller_of(context)
         with self._engines.find(request.options.release).call() as engine:
-            async with spending(1), self._admission.place(1, 0, caller) as place:
+            size = request.ByteSize()
+            async with spending(1), self._admission.place(1, size, caller) as place:
                 mention = plan_search(request, engine.linker, self._limits)
                 count(mentions=1)
                 job = self._pipeline.prepare(
                     engine, [mention], caller=caller, deadline=deadline_of(context)
                 )
-                place.weigh(job.cost, 1, 0)
+                place.weigh(job.cost, 1, size)
                 await self._pipeline.run(job)
                 note_linked(LinkedRequest(engine.release, job.timing))
                 return search_reply(job.answers[0], engine.release, job.timing)
@@ -129,13 +134,16 @@ class Servicer(EntityLinkerServicer):
     async def _link(
         self, request: pb.LinkRequest, caller: str, deadline: float, *, patient: bool = False
     ) -> pb.LinkReply:
-        with self._engines.find(request.options.release).call() as engine:
-            size = measure(request, self._limits)
-            place = self._admission.place(size.mentions, size.chars, caller, patient=patient)
-            async with spending(size.mentions, patient=patient), place as taken:
-                small = size.mentions <= SMALL_MENTIONS and size.chars <= SMALL_CHARS
+        self._engines.find(request.options.release)  # or refuse it at once
+        size = measure(request, self._limits)
+        place = self._admission.place(size.mentions, size.bytes, caller, patient=patient)
+        async with spending(size.mentions, patient=patient), place as taken:
+            # Only now: who waits, for a minute's quota perhaps, holds no release.
+            with self._engines.find(request.options.release).call() as engine:
+                chars = max(size.bytes, size.marked)
+                small = size.mentions <= SMALL_MENTIONS and chars <= SMALL_BYTES
                 plan, job = await self._do(small, self._read, request, engine, caller, deadline)
-                taken.weigh(job.cost, len(job.answers), size.chars)
+                taken.weigh(job.cost, len(job.answers), size.bytes)
                 count(documents=len(request.documents), mentions=len(plan.mentions))
                 await self._pipeline.run(job)
                 candidates = size.mentions * plan.options.top_k
@@ -162,13 +170,13 @@ class Servicer(EntityLinkerServicer):
 
     def _weight(self, request: pb.LinkRequest | InvalidRequestError) -> int:
         """What a request takes of its stream's window, in tokens."""
-        try:
-            if isinstance(request, InvalidRequestError):
-                raise request
-            size = measure(request, self._limits)
-        except InvalidRequestError:  # to be answered in its place
+        if isinstance(request, InvalidRequestError):  # nothing of it is held
             return 1
-        return self._admission.weight(size.mentions * MENTION_TOKENS, size.chars)
+        try:
+            tokens = measure(request, self._limits).mentions * MENTION_TOKENS
+        except InvalidRequestError:  # to be answered in its place
+            tokens = 1
+        return self._admission.weight(tokens, request.ByteSize())
 
     async def _streamed(
         self, request: pb.LinkRequest | InvalidRequestError, caller: str, deadline: float

@@ -28,7 +28,7 @@ class EngineStats:
 
 
 def engine_stats(engines: Engines, pipeline: Pipeline, admission: Admission) -> EngineStats:
-    """A snapshot; to be taken in the event loop's thread."""
+    """A snapshot, in any thread: each number is of its own moment."""
     return EngineStats(
         tokens=admission.tokens,
         bound=admission.bound,

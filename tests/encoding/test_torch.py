@@ -45,3 +45,21 @@ def test_it_keeps_what_every_encoder_promises(folder: Path) -> None:
         np.testing.assert_allclose(encoder.encode([name])[0], vector, atol=1e-5)
     long = "heart " * 500
     np.testing.assert_allclose(encoder.encode([long]), encoder.encode([long + "x"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_want_of_memory_is_told_as_such(
+    folder: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    said = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes."
+    error = RuntimeError(said) if device == "cpu" else torch.OutOfMemoryError("CUDA out of memory.")
+    encoder = open_encoder(folder, threads=1)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(encoder._model, "forward", refuse)
+    with pytest.raises(MemoryError):
+        encoder.encode(NAMES)

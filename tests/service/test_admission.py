@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -83,12 +83,48 @@ async def test_one_caller_does_not_keep_the_others_out():
     assert admission.tokens == 0
 
 
+async def test_many_callers_together_take_no_more_than_twice_the_bound():
+    admission = Admission(LIMITS)
+    async with AsyncExitStack() as stack:
+        for number in range(100):
+            with suppress(OverloadedError):
+                while True:
+                    await enter(stack, admission, MENTION, str(number))
+        assert LEAST < admission.tokens <= 2 * LEAST
+
+
+async def test_nobody_is_sent_away_for_hours(clock):
+    admission = Admission(LIMITS)
+    admission.served(1, more=True)
+    for _ in range(5):
+        clock.now += 1000
+        admission.served(1, more=True)
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            await enter(stack, admission, LEAST // 3)
+        with pytest.raises(OverloadedError) as caught:
+            await enter(stack, admission, LEAST // 3)
+    assert caught.value.retry_after <= 60
+
+
 async def test_a_request_larger_than_the_queue_finds_room_and_leaves_some():
     admission = Admission(LIMITS)
     async with AsyncExitStack() as stack:
         large = await enter(stack, admission, 50 * LEAST)
         assert large.tokens == LEAST // 2
         await enter(stack, admission, LEAST // 3)
+
+
+async def test_what_was_in_the_cache_lately_lets_no_crowd_of_large_requests_in():
+    admission = Admission(LIMITS)
+    for _ in range(100):
+        async with admission.place(32, 0, "a") as place:
+            place.weigh(0, 32, 0)
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(admission.place(4096, 0, "a"))
+        with pytest.raises(OverloadedError):
+            await stack.enter_async_context(admission.place(4096, 0, "a"))
 
 
 async def test_documents_weigh_too():
@@ -121,6 +157,21 @@ async def test_the_patient_wait_in_their_order_and_take_half_at_most():
         leave[3].set()
         await asyncio.gather(*waiting, return_exceptions=True)
     assert came == [0, 2, 3]
+    assert admission.tokens == 0
+
+
+async def test_callers_who_wait_take_turns():
+    admission = Admission(LIMITS)
+    came: list[str] = []
+
+    async def wait(caller: str) -> None:
+        async with AsyncExitStack() as stack:
+            await enter(stack, admission, LEAST // 3, caller, patient=True)
+            came.append(caller)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(wait(caller) for caller in ["greedy"] * 6 + ["modest"] * 2))
+    assert came == ["greedy", "greedy", "modest", "greedy", "modest", *["greedy"] * 3]
     assert admission.tokens == 0
 
 

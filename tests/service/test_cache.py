@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
+
 from bioelx.service.cache import ENTRY_BYTES, Cache
 from bioelx.types import LinkOptions
 
 
 def put(cache: Cache, text: str, size: int = 1000) -> None:
-    cache.put(text, ("answer", text, "de", LinkOptions()), b"x" * size, size)
+    cache.put([text], ("answer", text, "de", LinkOptions()), b"x" * size, size)
 
 
 def held(cache: Cache, text: str) -> bool:
@@ -53,16 +55,18 @@ def test_without_bytes_nothing_is_held():
     assert cache.snapshot().bytes == 0
 
 
-def test_the_bytes_are_those_that_the_process_pays():
+@pytest.mark.parametrize("languages", [0, 2, 200])
+def test_the_bytes_are_those_that_the_process_pays(languages):
     cache = Cache(2**30)
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    for i in range(5000):
+    for i in range(500):
         # As a request brings it: nothing of the key is shared with another entry.
-        options = LinkOptions(top_k=10, label_languages=("de", "en"))
+        tags = tuple(f"de-x-{i}-{j}" for j in range(languages))
+        options = LinkOptions(top_k=10, label_languages=tags)
         text = f"a mention of some length, number {i}"
         value = bytes(1500)
-        cache.put(text, ("answer", text, "de", options), value, len(value))
+        cache.put((text, *tags), ("answer", text, "de", options), value, len(value))
     paid = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert 0.7 * cache.snapshot().bytes < paid <= cache.snapshot().bytes

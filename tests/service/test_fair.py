@@ -93,6 +93,17 @@ def test_a_batch_is_of_one_release_and_releases_take_turns():
     assert batches == [{RELEASE}, {OTHER}] * 3
 
 
+def test_a_caller_of_one_release_does_not_wait_for_what_was_done_in_another():
+    crowd = [job(f"caller {i}", *[8] * 40) for i in range(10)]
+    lonely = job("lonely", *[8] * 100, release=OTHER)
+    queue = queue_of(*crowd, lonely)
+    for _ in range(40):
+        taken(queue, 8)
+    late = job("late", 8)
+    queue.put(late.items)
+    assert late in {taken(queue, 8)[0].job for _ in range(2 * (len(crowd) + 1))}
+
+
 @pytest.mark.parametrize("how", ["discarded", "abandoned", "late"])
 def test_nothing_is_done_for_who_has_gone(how):
     gone, stays = job("a", 4, 4), job("b", 4)

@@ -23,6 +23,7 @@ from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
+from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import add_EntityLinkerServicer_to_server
 
 LIMITS = Limits(batch_tokens=32, queue_tokens=400)
@@ -162,3 +163,69 @@ async def test_repeated_mentions_are_counted_as_hits(client, server):
     (cache,) = server.stats.caches.values()
     assert (cache.hits, cache.misses) == (4, 2)
     assert server.stats.pipeline.encoding.batches == 1
+
+
+class Deaf:
+    """The context of a stream whose caller reads no reply."""
+
+    def peer(self) -> str:
+        return "ipv4:10.0.0.7:4711"
+
+    def time_remaining(self) -> None:
+        return None
+
+    async def write(self, reply: pb.LinkReply) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("documents", [1, LIMITS.max_documents + 1])
+async def test_what_is_large_in_a_request_is_not_held_by_the_hundred(server, linker, documents):
+    large, read = pb.Document(id="x" * (2**18 // documents)), 0
+
+    async def requests():
+        nonlocal read
+        for i in range(100):
+            read = i + 1
+            yield pb.LinkRequest(id=str(i), documents=[large] * documents)
+            await asyncio.sleep(0)
+
+    stream = asyncio.create_task(server.servicer.LinkStream(requests(), Deaf()))
+    await asyncio.sleep(0.2)
+    stream.cancel()
+    await asyncio.wait([stream])
+    await server.pipeline.close()
+    assert read <= 2
+
+
+async def test_who_waits_for_room_holds_no_release(server, linker, scripted, tiny_linker):
+    before = server.engines.active
+    server.admission.occupy("bulk", LIMITS.queue_tokens, patient=True)
+
+    async def requests():
+        yield link_request([document("flu")], id="1")
+        await asyncio.Event().wait()
+
+    context = Deaf()
+    stream = asyncio.create_task(server.servicer.LinkStream(requests(), context))
+    await asyncio.sleep(0.05)
+    after = Engine(scripted(tiny_linker), Cache(0))
+    server.engines.activate(after)
+    await asyncio.wait_for(before.quiet(), 5)
+    server.admission.occupy("bulk", -LIMITS.queue_tokens, patient=True)
+    await until(lambda: after.linker.embedded)
+    assert not linker.embedded
+    stream.cancel()
+    await asyncio.wait([stream])
+    await server.pipeline.close()
+
+
+async def test_a_stream_that_comes_just_before_the_stop_is_not_read(server):
+    async def requests():
+        await asyncio.Event().wait()
+        yield pb.LinkRequest()
+
+    server.servicer.drain()
+    with pytest.raises(ServiceError) as caught:
+        await asyncio.wait_for(server.servicer.LinkStream(requests(), Deaf()), 5)
+    await server.pipeline.close()
+    assert caught.value.code == "UNAVAILABLE"

@@ -7,10 +7,12 @@ import ctypes
 import math
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bioelx.errors import ServiceError
@@ -240,25 +242,32 @@ async def test_what_the_ranker_read_of_one_document_is_never_an_answer_to_anothe
 # Faults
 
 
-async def test_only_the_request_at_fault_fails(linker, tiny_linker):
-    def fail(keys: list[str]) -> None:
-        if "wart" in keys:
+@pytest.mark.parametrize("stage", ["encoding", "searching"])
+async def test_only_the_request_at_fault_fails(linker, tiny_linker, stage):
+    wart = tiny_linker.tokenise(["wart"])[0]
+
+    def fail(items: Sequence[Any]) -> None:
+        if "wart" in items or wart in items:
             raise ValueError("wart")
 
-    linker.before_search = fail
+    if stage == "encoding":
+        linker.before_embedding = fail
+    else:
+        linker.before_search = fail
     async with running(linker) as server:
         linker.go.clear()
         asked = [asyncio.create_task(server.link("cough"))]
         await until(lambda: linker.embedded)
         asked += [
             asyncio.create_task(server.link(*each))
-            for each in (["flu"], ["wart", "flu"], ["plague"])
+            for each in (["flu"], ["wart", "flu", "asthma"], ["plague", "asthma"])
         ]
         await asyncio.sleep(0.05)
         linker.go.set()
         cough, flu, wart, plague = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(wart, ValueError)
-        assert [*cough, *flu, *plague] == expected(tiny_linker, "cough", "flu", "plague")
+        # What others ask for too is not theirs to fail for, whoever asked first.
+        assert [*cough, *flu, *plague] == expected(tiny_linker, "cough", "flu", "plague", "asthma")
         assert await server.link("flu") == expected(tiny_linker, "flu")
 
 
@@ -271,6 +280,22 @@ async def test_what_the_encoder_has_no_memory_for_at_once_it_does_in_parts(linke
     async with running(linker) as server:
         assert await server.link(*MENTIONS) == expected(tiny_linker, *MENTIONS)
     assert linker.embedded == [6, 3, 1, 2, 3, 1, 2]
+
+
+async def test_what_was_tried_in_vain_is_freed_before_the_next_try(linker):
+    tried: list[weakref.ref[Any]] = []
+
+    def refuse(tokens: Sequence[Sequence[int]]) -> None:
+        assert all(before() is None for before in tried)
+        large = np.zeros(1000)
+        tried.append(weakref.ref(large))
+        if len(tokens) > 1:
+            raise MemoryError
+
+    linker.before_embedding = refuse
+    async with running(linker) as server:
+        assert len(await server.link("flu", "wart")) == 2
+    assert len(tried) == 3
 
 
 async def test_a_mention_without_memory_fails_alone(linker, tiny_linker):

@@ -6,7 +6,7 @@ from bioelx.errors import InvalidRequestError, NotFoundError
 from bioelx.linker import Linker
 from bioelx.service.links import write_link
 from bioelx.service.replies import link_reply
-from bioelx.service.requests import LinkPlan, plan_link, plan_search
+from bioelx.service.requests import LinkPlan, measure, plan_link, plan_search
 from bioelx.settings import Limits
 from bioelx.types import LinkOptions, Query, Rerank
 from bioelx.v1 import linker_pb2 as pb
@@ -85,12 +85,26 @@ def test_all_options_are_read(tiny_linker):
             {"label_languages": ["en", "klingonese"]},
             "options.label_languages[1]",
         ),
+        ([{"text": "flu"}], {"types": ["disease"] * 257}, "options.types"),
+        ([{"text": "flu"}], {"schemes": ["mesh"] * 257}, "options.schemes"),
+        ([{"text": "flu"}], {"label_languages": ["en"] * 257}, "options.label_languages"),
+        (
+            [{"text": "flu"}],
+            {"label_languages": ["en-x" + "-abcdefgh" * 1000]},
+            "options.label_languages[0]",
+        ),
     ],
 )
 def test_what_spoils_the_request_is_raised(tiny_linker, documents, options, field):
     with pytest.raises(InvalidRequestError) as caught:
         plan_link(request(*documents, **options), tiny_linker, LIMITS)
     assert caught.value.field == field
+
+
+def test_mentions_of_one_place_count_as_often_as_they_are_named():
+    asked = request({"text": "x" * 40, "mentions": [{"end": 20}] * 3 + [{"start": 9, "end": 2}]})
+    size = measure(asked, LIMITS)
+    assert size == (4, asked.ByteSize(), 60)
 
 
 def test_another_release_is_not_found_and_the_loaded_one_is_named(tiny_linker):
@@ -106,6 +120,7 @@ def test_another_release_is_not_found_and_the_loaded_one_is_named(tiny_linker):
         ({}, "text"),
         ({"text": "x" * 51}, "text"),
         ({"text": "flu", "language": "deutsch"}, "language"),
+        ({"text": "flu", "language": "de-x" + "-abcdefgh" * 1000}, "language"),
         ({"text": "flu", "offset_unit": 7}, "offset_unit"),
     ],
 )

@@ -89,9 +89,12 @@ class Quotas:
             yield
             return
         quota = self._of.setdefault(caller.name, Quota())
-        _current.set((quota, caller))
-        with quota.call(caller):
-            yield
+        spends = _current.set((quota, caller))
+        try:
+            with quota.call(caller):
+                yield
+        finally:
+            _current.reset(spends)
 
 
 _current: ContextVar[tuple[Quota, Caller] | None] = ContextVar("quota", default=None)

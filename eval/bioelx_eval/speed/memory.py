@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from bioelx.client import Client
+from bioelx.config import environment_of_own_server
 from bioelx.errors import BioelxError
 from bioelx.kb import KnowledgeBase
 from bioelx.release import find_release
@@ -49,6 +50,7 @@ def _server(release: str) -> Iterator[tuple[subprocess.Popen[str], str, float]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env=environment_of_own_server(),
     )
     try:
         announced = process.stdout.readline() if process.stdout else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from bioelx.client import Client, document
+from bioelx.config import environment_of_own_server
 from bioelx.errors import BioelxError, InstallationError
 from bioelx.kb import KnowledgeBase, normalise
 from bioelx_eval.speed.inside import TOP_K
@@ -239,7 +239,7 @@ def _process(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A Python process whose libraries share `threads` (0: all cores), and the file of its log."""
-    variables = {**os.environ, **(environment or {})}
+    variables = {**environment_of_own_server(), **(environment or {})}
     if threads:
         variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     else:

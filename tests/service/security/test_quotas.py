@@ -90,3 +90,11 @@ def test_calls_are_counted_by_name_until_they_end():
                 pass
         with quotas.call(CALLER):
             pass
+
+
+async def test_what_comes_after_a_call_is_not_at_its_cost():
+    with Quotas().call(CALLER):
+        pass
+    for _ in range(3):
+        async with spending(100):
+            pass
