@@ -4,8 +4,12 @@ What counts is how long a caller would wait, and that is what is ahead of him ov
 it is answered (Little's law). A fixed number of tokens is a second's work of one machine and a
 minute's of another, of one ranker or of none. So the bound is a time, `queue_seconds`, at the rate
 measured while there was more work than could be done; `queue_tokens` bounds the memory, whatever
-the rate. More in the queue would not be answered any sooner, only later: a server that is asked
-three times what it can do answers as much as ever, each answer within that time.
+the rate. More in the queue would not be answered any sooner, only later.
+
+A burst may fill all of it. What stands in it for longer is no burst but too much work, which no
+queue helps against: then half of the bound holds until the queue is nearly empty, so that those who
+are taken on do not wait longer than on a busy day (after Nichols and Jacobson 2012, "controlled
+delay", where a queue may be long for a short time only).
 """
 
 from __future__ import annotations
@@ -20,8 +24,14 @@ from bioelx.errors import OverloadedError
 from bioelx.settings import Limits
 
 LEAST_TOKENS = 6144
-"""There is always room for so many, however slow the machine: a usual pool of callers, 16 of 32
-mentions each, is not turned away by a server that is theirs alone."""
+OWN_SIZES = 24
+"""A request may have as much before it as so many of its own size, up to LEAST_TOKENS, however long
+that takes: who brings much work expects it to take time, and a usual pool of callers, 16 of 32
+mentions each, more or less, is not turned away by a server that is theirs alone. As long as no rate
+has been measured, there is room for LEAST_TOKENS of any size."""
+STANDING_SECONDS = 2.0
+"""For so long the queue may be more than half full and count as a burst: the load of a release, for
+one, slows a server down for some seconds."""
 BYTES_PER_TOKEN = 1024
 """A request is held while its mentions wait: it weighs as many tokens at least, whatever in it is
 large."""
@@ -74,6 +84,9 @@ class Admission:
         """The patient who wait for room, by caller in their order: weight, and their turn."""
         self._measured_from: float | None = None
         self._measured = 0
+        self._overloaded = False
+        self._long_since: float | None = None
+        """Since when the queue has been more than half full."""
         self.tokens = 0
         """Taken on and not yet answered."""
         self.rejected = 0
@@ -81,10 +94,28 @@ class Admission:
 
     @property
     def bound(self) -> int:
-        """Tokens that may be in the server together."""
+        """Tokens that may be in the server together; a batch, if it were less."""
         limits = self._limits
-        in_time = int(self.tokens_per_second * limits.queue_seconds)
-        return min(limits.queue_tokens, max(in_time, LEAST_TOKENS))
+        if not self.tokens_per_second:
+            return min(limits.queue_tokens, LEAST_TOKENS)
+        in_time = max(limits.batch_tokens, int(self.tokens_per_second * limits.queue_seconds))
+        return min(limits.queue_tokens, max(1, in_time // 2 if self._overloaded else in_time))
+
+    def _room_for(self, weight: int) -> int:
+        """Tokens that may be in the server together with a request of this weight."""
+        of_its_size = min(OWN_SIZES * weight, LEAST_TOKENS)
+        return min(self._limits.queue_tokens, max(self.bound, of_its_size))
+
+    def _note_length(self) -> None:
+        """Tells a burst from more work than can be done."""
+        full = self.tokens / self.bound * (0.5 if self._overloaded else 1.0)
+        if full <= 0.5:
+            self._long_since = None
+            self._overloaded = self._overloaded and full > 0.125
+        elif self._long_since is None:
+            self._long_since = monotonic()
+        elif monotonic() - self._long_since > STANDING_SECONDS:
+            self._overloaded = True
 
     @asynccontextmanager
     async def place(
@@ -123,6 +154,7 @@ class Admission:
 
     def occupy(self, caller: str, tokens: int, *, patient: bool) -> None:
         self.tokens += tokens
+        self._note_length()
         self._callers[caller] += tokens
         if not self._callers[caller]:
             del self._callers[caller]
@@ -153,7 +185,7 @@ class Admission:
             self._measured_from = None
 
     def _fits(self, weight: int, caller: str) -> bool:
-        if self.tokens + weight <= self.bound:
+        if self.tokens + weight <= self._room_for(weight):
             return True
         callers = len(self._callers) + (caller not in self._callers)
         if callers == 1 or self.tokens + weight > 2 * self.bound:
@@ -163,7 +195,10 @@ class Admission:
     def _until_room(self, weight: int) -> float:
         """Seconds until there is room, as things go."""
         rate = self.tokens_per_second or self.bound
-        return min(max(_SHORTEST_PAUSE, (self.tokens + weight - self.bound) / rate), _LONGEST_PAUSE)
+        return min(
+            max(_SHORTEST_PAUSE, (self.tokens + weight - self._room_for(weight)) / rate),
+            _LONGEST_PAUSE,
+        )
 
     def _has_room_for_the_patient(self, weight: int) -> bool:
         return not self._patient or self._patient + weight <= self.bound // 2
