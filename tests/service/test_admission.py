@@ -148,10 +148,13 @@ async def test_nobody_is_sent_away_for_hours(clock):
         clock.now += 1000
         admission.served(1, more=True)
     async with AsyncExitStack() as stack:
-        with pytest.raises(OverloadedError) as caught:
-            while True:
+        refused = None
+        while refused is None:
+            try:
                 await enter(stack, admission, LEAST // 3)
-    assert caught.value.retry_after <= 60
+            except OverloadedError as error:
+                refused = error
+    assert refused.retry_after <= 60
 
 
 async def test_a_request_larger_than_the_queue_finds_room_and_leaves_some():
