@@ -408,21 +408,24 @@ def test_the_health_port_answers_health_and_nothing_else(seen):
 
 
 def test_at_the_stop_it_is_first_not_ready_and_still_live(start_server):
-    options = ("--health-address", "127.0.0.1:0", "--batch-tokens", "1", "--grace-seconds", "60")
-    with start_server(*options) as server, Client(server.address, timeout=120) as client:
-        address = Seen(server, Collector()).port("answering health checks")
+    ports = ("--metrics-address", "127.0.0.1:0", "--health-address", "127.0.0.1:0")
+    options = ("--batch-tokens", "1", "--grace-seconds", "60")
+    with start_server(*ports, *options) as server, Client(server.address, timeout=120) as client:
+        seen = Seen(server, Collector())
+        address = seen.port("answering health checks")
         with grpc.insecure_channel(address) as channel, ThreadPoolExecutor(1) as pool:
             watch = HealthStub(channel).Watch(HealthCheckRequest())
             assert next(watch).status == HealthCheckResponse.SERVING
-            documents = [document(f"unheard-of ailment number {i}") for i in range(60)]
+            documents = [document(f"unheard-of ailment number {i}") for i in range(200)]
             running = pool.submit(client.link, documents)
-            time.sleep(0.3)
+            while not seen.sample("bioelx_calls_running", method="Link"):
+                time.sleep(0.01)
             server.process.send_signal(signal.SIGTERM)
             assert [each.status for each in watch] == [HealthCheckResponse.NOT_SERVING]
             assert check(channel, "live") == HealthCheckResponse.SERVING
             assert check(channel) == HealthCheckResponse.NOT_SERVING
             assert not running.done()  # or this tells nothing
-            assert len(running.result().documents) == 60
+            assert len(running.result().documents) == 200
         assert server.process.wait(60) == 0
 
 

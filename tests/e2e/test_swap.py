@@ -352,11 +352,14 @@ def test_files_that_are_gone_are_served_on_but_not_switched_to(releases, client,
 
 def test_calls_in_flight_finish_on_the_release_they_began_with(releases, client, served):
     a, b, _ = releases
-    documents = [document(f"unheard-of ailment number {i}") for i in range(100)]
+
+    def unheard(of: int) -> list[pb.Document]:
+        return [document(f"unheard-of ailment of kind {of} and number {i}") for i in range(250)]
+
     with ThreadPoolExecutor(3) as pool:
         freed = served.logged("freed")
-        begun = [pool.submit(client.link, documents) for _ in range(2)]
-        begun.append(pool.submit(client.link, documents, release=a))
+        begun = [pool.submit(client.link, unheard(kind)) for kind in range(2)]
+        begun.append(pool.submit(client.link, unheard(2), release=a))
         time.sleep(0.2)
         client.activate(b)
         assert not all(call.done() for call in begun)  # or this tells nothing
