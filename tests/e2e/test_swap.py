@@ -374,7 +374,7 @@ def test_calls_in_flight_finish_on_the_release_they_began_with(releases, client,
             reply = call.result()
             assert reply.release == a
             assert all_of(reply, "")
-    until(lambda: served.logged("freed") == freed + 1)
+    until(lambda: served.logged("freed") > freed)
 
 
 def test_kept_releases_answer_pinned_calls(releases, client, start_server, root):
