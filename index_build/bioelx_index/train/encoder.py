@@ -110,8 +110,7 @@ def train_encoder(
 def read_data(tables: Path, settings: TrainSettings, stage: Stage) -> Data:
     """Reads the names and titles; the names that are held out are those of the base, if it says so,
     and else the same for equal seeds."""
-    base = Path(settings.base)
-    names, known, trial = read_trial(tables, settings, untold([base] if base.is_dir() else []))
+    names, known, trial = read_trial(tables, settings, untold([Path(settings.base)]))
     held_out = trial.held_out
     evaluator = HeldOutEvaluator(trial, settings.prefix) if len(held_out) else None
     if not settings.near_duplicates:  # of what is learnt from: held out are the same as ever

@@ -33,6 +33,7 @@ from bioelx_index.train.names import (
     hold_out_texts,
     read_names,
     read_titles,
+    widest,
 )
 from bioelx_index.train.settings import LANGUAGES, TrainSettings
 
@@ -122,9 +123,8 @@ def title_trial(path: Path, names: Names, drawn_items: int, rng: np.random.Gener
         FileError: the file is missing or has no columns item, lang, title.
     """
     longest = TrainSettings().longest
-    drawn = read_titles(path, names, drawn_items, longest)
     titles = read_titles(path, names, np.iinfo(np.int32).max, longest)
-    titles = titles.take(~np.isin(titles.concepts, drawn.concepts))
+    titles = titles.take(~np.isin(titles.concepts, widest(titles, drawn_items)))
     english = titles.take(titles.languages == "en")
     candidates = english.take(rng.permutation(len(english))[:TITLES])
     same = set(zip(candidates.concepts.tolist(), candidates.texts, strict=True))

@@ -105,14 +105,17 @@ def read_titles(path: Path, known: Names, items: int, longest: int) -> Names:
         FileError: the file is missing or has no columns item, lang, title.
     """
     names = _read_bitext(path)
-    texts = names.texts
-    of_known = pc.is_in(_strings(texts), value_set=_strings(known.texts)).to_numpy(False)
-    good = _distinct(names) & _of_length(texts, longest)
-    titles = np.bincount(names.concepts[good])
-    titles[names.concepts[of_known]] = 0
-    widest = np.argsort(-titles, kind="stable")[:items]
-    widest = widest[titles[widest] > 1]
-    return names.take(good & np.isin(names.concepts, widest))
+    of_known = names.concepts[_among(names, known.texts)]
+    good = _distinct(names) & _of_length(names.texts, longest) & ~np.isin(names.concepts, of_known)
+    titles = names.take(good)
+    return titles.take(np.isin(titles.concepts, widest(titles, items)))
+
+
+def widest(titles: Names, items: int) -> Int64:
+    """The `items` with most titles, and with two at least."""
+    counts = np.bincount(titles.concepts)
+    order = np.argsort(-counts, kind="stable")[:items]
+    return order[counts[order] > 1]
 
 
 def read_words(path: Path, held_out: Names, longest: int) -> Names:
@@ -125,8 +128,8 @@ def read_words(path: Path, held_out: Names, longest: int) -> Names:
         FileError: the file is missing or has no columns item, lang, title.
     """
     words = _read_bitext(path)
-    told = pc.is_in(_strings(words.texts), value_set=_strings(held_out.texts)).to_numpy(False)
-    return words.take(_distinct(words) & _of_length(words.texts, longest) & ~told)
+    good = _distinct(words) & _of_length(words.texts, longest)
+    return words.take(good & ~_among(words, held_out.texts))
 
 
 def _read_bitext(path: Path) -> Names:
