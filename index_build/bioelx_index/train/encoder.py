@@ -27,7 +27,7 @@ from bioelx.errors import BioelxError
 from bioelx_index.progress import Stage, Stages
 from bioelx_index.train.export import Bits, export, write_card
 from bioelx_index.train.heldout import held_out_file, read_trial, untold
-from bioelx_index.train.history import last_checkpoint, write_history
+from bioelx_index.train.history import write_history
 from bioelx_index.train.judge import HeldOutEvaluator
 from bioelx_index.train.loss import AlignmentLoss, TeacherLoss
 from bioelx_index.train.memory import KeepMemory, RefreshMemory
@@ -40,18 +40,17 @@ from bioelx_index.train.names import (
 from bioelx_index.train.running import (
     Clock,
     ShowProgress,
+    arguments_of,
     first_step,
     is_first_process,
     keep_settings,
-    takes_bf16,
+    train_on,
 )
 from bioelx_index.train.sampler import Sampler
 from bioelx_index.train.settings import CHECKPOINTS, ENCODER, MODEL, TrainSettings
 from bioelx_index.vectors import encode_names
 
 STABLE = "stable"
-LOG_STEPS = 10
-WEIGHT_DECAY = 0.01
 _BEFORE = {"near_duplicates": True, "transliterated": False}
 """What trainings did before these keys came in."""
 MAX_TOKENS = 64  # of what the exported encoder reads
@@ -192,7 +191,7 @@ def _train(
     stage: Stage,
 ) -> list[dict[str, Any]]:
     """Trains `model` to its last step and returns what was logged on the way."""
-    checkpoint, first = last_checkpoint(out), first_step(out)
+    first = first_step(out)
     arguments = _arguments(settings, out, judged=data.evaluator is not None)
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -207,10 +206,7 @@ def _train(
             _KeepStable(settings, out),
         ],
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < settings.steps:
-        raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
-    return trainer.state.log_history
+    return train_on(trainer, out)
 
 
 def _of_memory(
@@ -228,31 +224,12 @@ def _of_memory(
 def _arguments(
     settings: TrainSettings, out: Path, *, judged: bool
 ) -> SentenceTransformerTrainingArguments:
-    decay = round(settings.decay * settings.steps)
     return SentenceTransformerTrainingArguments(
-        output_dir=str(out / CHECKPOINTS),
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch,
-        learning_rate=settings.rate,
-        # Level until the last steps, so that a training can be prolonged from before them.
-        lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={"num_decay_steps": decay, "decay_type": "1-sqrt"},
-        warmup_steps=settings.warm_up_steps,
-        weight_decay=WEIGHT_DECAY,
-        seed=settings.seed,
-        use_cpu=not torch.cuda.is_available(),  # transformers wants to be told before bf16
-        bf16=takes_bf16(settings.bf16),
-        logging_steps=LOG_STEPS,
-        save_steps=settings.checkpoint_steps,
-        save_total_limit=2,
-        eval_strategy="steps" if judged else "no",
-        eval_steps=settings.judge_steps,
+        **arguments_of(settings, out, judged=judged),
         # The pairs of a step follow from its number: nothing has to be read to be passed over.
         ignore_data_skip=True,
         # Each of several processes reads and pads a batch of its own.
         accelerator_config={"dispatch_batches": False},
-        disable_tqdm=True,
-        report_to="none",
     )
 
 

@@ -7,17 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import torch
 from pydantic import BaseModel
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from bioelx.errors import BioelxError, FileError
 from bioelx_index.progress import Stage
 from bioelx_index.train.history import NAMES, SECONDS, last_checkpoint, step_of
-from bioelx_index.train.settings import SETTINGS_FILE
+from bioelx_index.train.ranker.settings import RankerSettings
+from bioelx_index.train.settings import CHECKPOINTS, SETTINGS_FILE, TrainSettings
+
+LOG_STEPS = 10
+WEIGHT_DECAY = 0.01
 
 
 def keep_settings(
@@ -66,9 +76,47 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def takes_bf16(wanted: Literal["auto", "on", "off"]) -> bool:
-    """Whether products are in bfloat16, as the settings of a training say."""
-    return wanted == "on" or (wanted == "auto" and has_bf16())
+def arguments_of(
+    settings: TrainSettings | RankerSettings, out: Path, *, judged: bool
+) -> dict[str, Any]:
+    """What transformers' TrainingArguments are given in every training."""
+    return {
+        "output_dir": str(out / CHECKPOINTS),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.batch,
+        "learning_rate": settings.rate,
+        # Level until the last steps, so that a training can be prolonged from before them.
+        "lr_scheduler_type": "warmup_stable_decay",
+        "lr_scheduler_kwargs": {
+            "num_decay_steps": round(settings.decay * settings.steps),
+            "decay_type": "1-sqrt",
+        },
+        "warmup_steps": settings.warm_up_steps,
+        "weight_decay": WEIGHT_DECAY,
+        "seed": settings.seed,
+        "use_cpu": not torch.cuda.is_available(),  # transformers wants to be told before bf16
+        "bf16": settings.bf16 == "on" or (settings.bf16 == "auto" and has_bf16()),
+        "logging_steps": LOG_STEPS,
+        "save_steps": settings.checkpoint_steps,
+        "save_total_limit": 2,
+        "eval_strategy": "steps" if judged else "no",
+        "eval_steps": settings.judge_steps,
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
+
+
+def train_on(trainer: Trainer, out: Path) -> list[dict[str, Any]]:
+    """Trains from the last checkpoint in `out` to the last step; returns what was logged.
+
+    Raises:
+        BioelxError: it was stopped before.
+    """
+    checkpoint = last_checkpoint(out)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.args.max_steps:
+        raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
+    return trainer.state.log_history
 
 
 def has_bf16() -> bool:

@@ -41,19 +41,19 @@ from bioelx_index.train.ranker.passages import Passage, read_passages
 from bioelx_index.train.ranker.settings import LISTS_FILE, RANKER, RankerSettings
 from bioelx_index.train.restore import read_weights
 from bioelx_index.train.running import (
+    WEIGHT_DECAY,
     Clock,
     ShowProgress,
+    arguments_of,
     first_step,
     is_first_process,
     keep_settings,
-    takes_bf16,
+    train_on,
 )
-from bioelx_index.train.settings import CHECKPOINTS, MODEL
+from bioelx_index.train.settings import MODEL
 from bioelx_index.train.vocabulary import cut
 
 BASE = "base"
-LOG_STEPS = 10
-WEIGHT_DECAY = 0.01
 _OF_NAMES = (kinds.OWN, kinds.QUOTED, kinds.BARE, kinds.AMBIGUOUS)
 _JUDGED = (*_OF_NAMES, kinds.JUDGED_CORPUS)
 _LEVELLED_BY = 32  # mentions whose scores are zero on average when a training begins
@@ -291,33 +291,14 @@ def _train(
     stage: Stage,
 ) -> list[dict[str, Any]]:
     """Trains `model` to its last step and returns what was logged on the way."""
-    checkpoint = last_checkpoint(out)
     draws = Draws(lists, settings)
-    if checkpoint is None:
+    if last_checkpoint(out) is None:
         level(model, [draws[number] for number in range(min(_LEVELLED_BY, len(draws)))], pairs)
-    decay = round(settings.decay * settings.steps)
     trainer = RankerTrainer(
         model=model,
         args=TrainingArguments(
-            output_dir=str(out / CHECKPOINTS),
-            max_steps=settings.steps,
-            per_device_train_batch_size=settings.batch,
-            learning_rate=settings.rate,
-            lr_scheduler_type="warmup_stable_decay",
-            lr_scheduler_kwargs={"num_decay_steps": decay, "decay_type": "1-sqrt"},
-            warmup_steps=settings.warm_up_steps,
-            weight_decay=WEIGHT_DECAY,
-            seed=settings.seed,
-            use_cpu=not torch.cuda.is_available(),
-            bf16=takes_bf16(settings.bf16),
-            logging_steps=LOG_STEPS,
-            save_steps=settings.checkpoint_steps,
-            save_total_limit=2,
-            eval_strategy="steps" if judged else "no",
-            eval_steps=settings.judge_steps,
+            **arguments_of(settings, out, judged=bool(judged)),
             remove_unused_columns=False,
-            disable_tqdm=True,
-            report_to="none",
         ),
         data_collator=lambda choices: collate(choices, pairs),
         train_dataset=draws,
@@ -326,10 +307,7 @@ def _train(
         callbacks=[ShowProgress(stage), Clock()],
     )
     trainer.judged, trainer.pairs = judged, pairs
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < settings.steps:
-        raise BioelxError(f"stopped at step {trainer.state.global_step}; the same command goes on")
-    return trainer.state.log_history
+    return train_on(trainer, out)
 
 
 def level(model: CrossEncoder, choices: Sequence[Choice], pairs: PairBuilder) -> None:
