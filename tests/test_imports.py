@@ -12,11 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"bioelx": ROOT, "bioelx_index": ROOT / "index_build", "bioelx_eval": ROOT / "eval"}
 
-GROUND = {"types", "errors", "settings", "checksums"}
+GROUND = {"types", "errors", "settings", "cards"}
 MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
-    "checksums": {"errors"},
+    "cards": {"errors"},
     "graphs": {"errors"},
     "settings": {"errors"},
     "toml_file": {"errors"},
@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kb": GROUND,
     "encoding": GROUND | {"kb", "graphs"},
     "search": GROUND | {"kb", "encoding"},
-    "ranking": {"types", "errors", "checksums", "graphs"},
+    "ranking": {"types", "errors", "cards", "graphs"},
     "confidence": {"types", "errors"},
     # Files and manifests, not models: the linker opens the parts that a release names.
     "release": GROUND,

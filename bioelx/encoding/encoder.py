@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from bioelx.checksums import check_sha256
+from bioelx.cards import read_stamped
 from bioelx.errors import FileError
 
 CARD_FILE = "encoder.json"
@@ -65,32 +65,23 @@ class EncoderCard:
     fingerprint: str
 
 
+_FIELDS = {
+    "name": str,
+    "format": str,
+    "dimension": int,
+    "max_tokens": int,
+    "prefix": str,
+    "base": str,
+}
+
+
 def read_card(folder: Path) -> EncoderCard:
     """Reads and checks an encoder's card against the files beside it.
 
     Raises:
         FileError: a file is missing, or differs from what the card says of it.
     """
-    path = folder / CARD_FILE
-    try:
-        raw = orjson.loads(path.read_bytes())
-        if raw["schema"] != SCHEMA:
-            raise FileError(path, f"schema {raw['schema']}, this version reads {SCHEMA}")
-        files = {name: said["sha256"] for name, said in raw["files"].items()}
-        card: dict[str, Any] = {
-            "name": str(raw["name"]),
-            "format": str(raw["format"]),
-            "dimension": int(raw["dimension"]),
-            "max_tokens": int(raw["max_tokens"]),
-            "prefix": str(raw["prefix"]),
-            "base": str(raw["base"]),
-        }
-    except FileNotFoundError:
-        raise FileError(path, "no such file: not an encoder's folder") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(path, f"not an encoder's card ({error!r})") from None
-    for name, sha256 in files.items():
-        check_sha256(folder / name, sha256, CARD_FILE)
+    card, files = read_stamped(folder / CARD_FILE, SCHEMA, _FIELDS, "an encoder")
     files.pop(HELD_OUT_FILE, None)  # plays no part in what a text's vector is
     said = orjson.dumps([card, files], option=orjson.OPT_SORT_KEYS)
     return EncoderCard(**card, fingerprint=hashlib.sha256(said).hexdigest()[:16])

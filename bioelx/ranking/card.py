@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from bioelx.checksums import check_sha256
+from bioelx.cards import read_stamped
 from bioelx.errors import FileError
 
 CARD_FILE = "ranker.json"
@@ -29,31 +29,17 @@ class RankerCard:
     candidate_tokens: int
 
 
+_FIELDS = {"name": str, "base": str, "window_tokens": int, "candidate_tokens": int}
+
+
 def read_card(folder: Path) -> RankerCard:
     """Reads and checks a cross-encoder's card against the files beside it.
 
     Raises:
         FileError: a file is missing, or differs from what the card says of it.
     """
-    path = folder / CARD_FILE
-    try:
-        raw = orjson.loads(path.read_bytes())
-        if raw["schema"] != SCHEMA:
-            raise FileError(path, f"schema {raw['schema']}, this version reads {SCHEMA}")
-        files = {name: str(said["sha256"]) for name, said in raw["files"].items()}
-        card = RankerCard(
-            name=str(raw["name"]),
-            base=str(raw["base"]),
-            window_tokens=int(raw["window_tokens"]),
-            candidate_tokens=int(raw["candidate_tokens"]),
-        )
-    except FileNotFoundError:
-        raise FileError(path, "no such file: not a cross-encoder's folder") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(path, f"not a ranker's card ({error!r})") from None
-    for name, sha256 in files.items():
-        check_sha256(folder / name, sha256, CARD_FILE)
-    return card
+    card, _ = read_stamped(folder / CARD_FILE, SCHEMA, _FIELDS, "a cross-encoder")
+    return RankerCard(**card)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from bioelx.checksums import sha256_of
+from bioelx.cards import sha256_of
 from bioelx.encoding.encoder import CARD_FILE, HELD_OUT_FILE, SCHEMA
 from bioelx.errors import FileError
 
