@@ -59,3 +59,8 @@ class ServiceError(BioelxError):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+
+
+def cannot_listen(address: str) -> ServiceError:
+    """For an address that no port could be opened on."""
+    return ServiceError("UNAVAILABLE", f"cannot listen on {address}: in use, or not an address")

@@ -28,7 +28,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from bioelx.errors import ServiceError
+from bioelx.errors import cannot_listen
 from bioelx.service.cache import CacheStats
 from bioelx.service.call import Call, CallWatcher, LinkedRequest
 from bioelx.service.engine import Engine, Engines
@@ -262,7 +262,5 @@ def serve_metrics(registry: CollectorRegistry, address: str) -> WSGIServer:
     try:
         server, _ = start_http_server(port, host, registry)
     except OSError:
-        raise ServiceError(
-            "UNAVAILABLE", f"cannot listen on {address}: in use, or not an address"
-        ) from None
+        raise cannot_listen(address) from None
     return server

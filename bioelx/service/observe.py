@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from bioelx.errors import ServiceError
+from bioelx.errors import cannot_listen
 from bioelx.service.call import CallWatcher
 from bioelx.service.health import Health
 from bioelx.service.logs import CallLog, log
@@ -67,9 +67,7 @@ async def _health_port(health: Health, address: str) -> AsyncIterator[None]:
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
-        raise ServiceError(
-            "UNAVAILABLE", f"cannot listen on {address}: in use, or not an address"
-        ) from None
+        raise cannot_listen(address) from None
     await server.start()
     log("answering health checks", address=f"{host}:{port}")
     try:

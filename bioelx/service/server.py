@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
-from bioelx.errors import ServiceError
+from bioelx.errors import cannot_listen
 from bioelx.service.admin import Admin
 from bioelx.service.admission import Admission
 from bioelx.service.call import CallWatcher
@@ -150,9 +150,7 @@ def _listen(server: grpc.aio.Server, settings: ServerSettings) -> str:
             else server.add_insecure_port(address)
         )
     except RuntimeError:
-        raise ServiceError(
-            "UNAVAILABLE", f"cannot listen on {address}: in use, or not an address"
-        ) from None
+        raise cannot_listen(address) from None
     if settings.insecure_without_tls_and_authentication and not is_loopback(settings.host):
         log(
             "open to other machines without all of its protection",
