@@ -11,8 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bioelx.cli.options import Release
 from bioelx.cli.output import console
-from bioelx.errors import BioelxError, FileError
-from bioelx_eval.cli.options import make_folder, parse_dataset
+from bioelx_eval.cli.options import check_torch_model, make_folder, parse_dataset
 from bioelx_eval.load.findings import tables, write_findings
 from bioelx_eval.load.run import PARTS, measure_load
 from bioelx_eval.load.setting import LoadSettings
@@ -112,10 +111,7 @@ def load(
     for name in part or ():
         if name not in PARTS:
             raise typer.BadParameter(f"unknown part {name!r}; known are {', '.join(PARTS)}")
-    if cache and not torch_model:
-        raise BioelxError("--cache keeps the vectors of --torch-model: give both")
-    if torch_model and not torch_model.is_dir():
-        raise FileError(torch_model, "no such folder")
+    check_torch_model(torch_model, cache)
     if out:
         make_folder(out)
     settings = LoadSettings(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from bioelx.errors import FileError
+from bioelx.errors import BioelxError, FileError
 from bioelx_eval.datasets import DATASETS, Dataset
 from bioelx_eval.scores import SUBSETS, Subset
 
@@ -37,6 +37,19 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise FileError(path, f"cannot be made a folder ({error.strerror})") from None
     return path
+
+
+def check_torch_model(torch_model: Path | None, cache: Path | None) -> None:
+    """Refuses what the script in torch could not begin with.
+
+    Raises:
+        BioelxError: there is a cache for its vectors and no model.
+        FileError: there is no such model.
+    """
+    if cache and not torch_model:
+        raise BioelxError("--cache keeps the vectors of --torch-model: give both")
+    if torch_model and not torch_model.is_dir():
+        raise FileError(torch_model, "no such folder")
 
 
 def groups_named(dataset: Dataset, wanted: Iterable[str]) -> list[str]:

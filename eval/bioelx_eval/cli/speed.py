@@ -11,8 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioelx.cli.options import Release
 from bioelx.cli.output import console
-from bioelx.errors import BioelxError, FileError
-from bioelx_eval.cli.options import make_folder, parse_dataset
+from bioelx_eval.cli.options import check_torch_model, make_folder, parse_dataset
 from bioelx_eval.speed.lineup import Entrants
 from bioelx_eval.speed.report import describe, tables, write_speed
 from bioelx_eval.speed.run import SpeedSettings, measure_speed
@@ -69,10 +68,7 @@ def speed(
       bioelx eval speed --threads 1
       bioelx eval speed --data DIR --torch-model FOLDER --ranker FOLDER --out OUT
     """
-    if cache and not torch_model:
-        raise BioelxError("--cache keeps the vectors of --torch-model: give both")
-    if torch_model and not torch_model.is_dir():
-        raise FileError(torch_model, "no such folder")
+    check_torch_model(torch_model, cache)
     if out:
         make_folder(out)
     settings = SpeedSettings(
