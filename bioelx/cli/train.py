@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -73,12 +75,8 @@ def encoder(
         typer.echo(explanation(TrainSettings), nl=False)
         return
     settings = read_settings(config, setting or (), TrainSettings)
-    try:
+    with _what_train_installs():
         from bioelx_index.train.encoder import train_encoder
-    except ImportError as error:
-        raise InstallationError(
-            f"training needs {error.name}: pip install 'bioelx[train]'"
-        ) from None
     from bioelx_index.progress import Stages
 
     folder, cache = out or home() / "trainings" / "encoder", home() / "cache" / "vectors"
@@ -120,15 +118,22 @@ def ranker(
         typer.echo(explanation(RankerSettings), nl=False)
         return
     settings = read_settings(config, setting or (), RankerSettings)
-    try:
+    with _what_train_installs():
         from bioelx_index.train.ranker.train import train_ranker
-    except ImportError as error:
-        raise InstallationError(
-            f"training needs {error.name}: pip install 'bioelx[train]'"
-        ) from None
     from bioelx_index.progress import Stages
 
     folder = out or home() / "trainings" / "ranker"
     trained = train_ranker(find_release(release), settings, folder, Stages(console()))
     if trained.is_dir():  # of several processes only the first writes it
         console().print(f"[bold]{trained}[/] is ready. Next: bioelx serve --ranker {trained}")
+
+
+@contextmanager
+def _what_train_installs() -> Iterator[None]:
+    """Imports that need the extra `train`."""
+    try:
+        yield
+    except ImportError as error:
+        raise InstallationError(
+            f"training needs {error.name}: pip install 'bioelx[train]'"
+        ) from None
