@@ -155,6 +155,8 @@ class Client:
     ) -> Iterator[pb.LinkReply]:
         """Links requests (see `link_request`), each with an id, and yields replies when ready.
 
+        What concerns one request is in the `error` of its reply, and the stream goes on: without a
+        `field` the server failed, and a message that begins with UNAVAILABLE means: send it again.
         A stream that breaks is not begun again: send the requests whose ids have had no reply.
 
         Args:

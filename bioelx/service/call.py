@@ -45,6 +45,9 @@ class CallWatcher:
     def linked(self, call: Call, request: LinkedRequest) -> None:
         """After each request that was linked: once a call, often in a stream."""
 
+    def failed(self, call: Call, code: str) -> None:
+        """After each request of a stream that the server failed at while the stream goes on."""
+
     def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
         """Once, however it ended."""
 
@@ -109,6 +112,18 @@ def note_linked(request: LinkedRequest) -> None:
         call.release = request.release
         for watcher in call.watchers:
             watcher.linked(call, request)
+
+
+def note_failed(code: str) -> None:
+    """Tells of a request of the current stream that the server failed at.
+
+    Args:
+        code: the name of the status that it would have had as a call of its own.
+    """
+    if call := _current.get():
+        call.counts["failed"] += 1
+        for watcher in call.watchers:
+            watcher.failed(call, code)
 
 
 def end_call(call: Call, code: grpc.StatusCode, seconds: float) -> None:

@@ -67,7 +67,7 @@ def _guarded(path: str, behaviour: Behaviour, watchers: Sequence[CallWatcher]) -
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception as error:
-            status = _status(error, call.id)
+            status = status_of(told_of(error, call.id))
             code = status.code
         finally:
             end_call(call, code, perf_counter() - started)
@@ -82,16 +82,18 @@ def _metadata(context: grpc.aio.ServicerContext) -> Mapping[str, str]:
     return {name: value for name, value in sent if isinstance(value, str)}
 
 
-def _status(error: Exception, call_id: str) -> grpc.Status:
+def told_of(error: Exception, call_id: str) -> BioelxError:
+    """What a caller is told of a failure. One that nobody foresaw is INTERNAL, and only the log has
+    its kind: its own message may quote the request.
+    """
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, BioelxError):
-        return status_of(error)
-    # The exception's own message may quote the request.
+        return error
     frames = frames_of(error.__traceback__)
     kind = type(error).__name__
     log("failed", level=logging.ERROR, exception=kind, frames=frames)
-    return status_of(ServiceError("INTERNAL", f"the server failed; its log tells of {call_id}"))
+    return ServiceError("INTERNAL", f"the server failed; its log tells of {call_id}")
 
 
 def _lenient(

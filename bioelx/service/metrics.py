@@ -67,6 +67,10 @@ class CallMetrics(CallWatcher):
             "bioelx_links", "Mentions that were linked or found to be NIL", ["result"],
             registry=registry,
         )  # fmt: skip
+        self._failed = Counter(
+            "bioelx_stream_requests_failed", "Requests of streams that the server failed at",
+            ["code"], registry=registry,
+        )  # fmt: skip
         # What has not happened yet is 0, or the first time would not be seen as an increase.
         for service in pb.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
@@ -74,6 +78,8 @@ class CallMetrics(CallWatcher):
                 self._call_seconds.labels(method.name)
                 self._running.labels(method.name)
         self._stages = {stage.name: stage_seconds.labels(stage.name) for stage in fields(Timing)}
+        for code in ("INTERNAL", "UNAVAILABLE"):
+            self._failed.labels(code)
         self._linked, self._nil = links.labels("linked"), links.labels("nil")
 
     def began(self, call: Call, metadata: Mapping[str, str]) -> None:
@@ -84,6 +90,9 @@ class CallMetrics(CallWatcher):
             histogram.observe(getattr(request.timing, stage))
         self._linked.inc(request.linked)
         self._nil.inc(request.nil)
+
+    def failed(self, call: Call, code: str) -> None:
+        self._failed.labels(code).inc()
 
     def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
         self._running.labels(call.method).dec()

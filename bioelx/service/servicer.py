@@ -11,8 +11,9 @@ import grpc
 
 from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
 from bioelx.service.admission import Admission
-from bioelx.service.call import LinkedRequest, count, note_linked
+from bioelx.service.call import LinkedRequest, count, current_call, note_failed, note_linked
 from bioelx.service.caller import caller_of, current_caller, deadline_of
+from bioelx.service.calls import told_of
 from bioelx.service.engine import Engine, Engines
 from bioelx.service.jobs import Job
 from bioelx.service.pipeline import Pipeline
@@ -80,6 +81,7 @@ class Servicer(EntityLinkerServicer):
         request_iterator: AsyncIterator[pb.LinkRequest | InvalidRequestError],
         context: grpc.aio.ServicerContext[pb.LinkRequest, pb.LinkReply],
     ) -> None:
+        self._engines.find()  # before the first release there is nothing to answer from
         window = Window(_STREAM_BATCHES * self._limits.batch_tokens)
         writing = asyncio.Lock()
         caller, deadline = caller_of(context), deadline_of(context)
@@ -181,7 +183,7 @@ class Servicer(EntityLinkerServicer):
     async def _streamed(
         self, request: pb.LinkRequest | InvalidRequestError, caller: str, deadline: float
     ) -> pb.LinkReply:
-        """Answers one request of a stream; a bad one in its place."""
+        """Answers one request of a stream; a bad one, or one that failed, in its place."""
         if isinstance(request, InvalidRequestError):
             return pb.LinkReply(error=field_error(request))
         try:
@@ -193,3 +195,10 @@ class Servicer(EntityLinkerServicer):
         except NotFoundError as error:
             problem = pb.FieldError(field="options.release", message=str(error))
             return pb.LinkReply(id=request.id, error=problem)
+        except Exception as failure:  # of the server: the others of the stream are not to blame
+            call = current_call()
+            told = told_of(failure, call.id if call else "")
+            if not isinstance(told, ServiceError) or told.code == "DEADLINE_EXCEEDED":
+                raise  # the stream's own
+            note_failed(told.code)
+            return pb.LinkReply(id=request.id, error=pb.FieldError(message=str(told)))

@@ -419,7 +419,9 @@ class FieldError(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """path in the request: documents[0].mentions[2].end"""
+    """Path in the request: documents[0].mentions[2].end. Empty if it is not the request that was
+    wrong, see LinkReply.error.
+    """
     message: _builtins.str
     def __init__(
         self,
@@ -513,7 +515,11 @@ class LinkReply(_message.Message):
     def timing(self) -> Global___Timing: ...
     @_builtins.property
     def error(self) -> Global___FieldError:
-        """LinkStream only: the whole request was bad. Link answers with a status instead."""
+        """LinkStream only: the whole request was bad, or (without a field) the server failed at it; the
+        stream goes on. Link answers with a status instead. Where the server failed, the message begins
+        with the name of that status: UNAVAILABLE, send the request again; INTERNAL, it would most
+        likely fail again.
+        """
 
     def __init__(
         self,

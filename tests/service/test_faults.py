@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bioelx.client import AsyncClient, document, link_request
 from bioelx.errors import OverloadedError, ServiceError
@@ -18,6 +19,7 @@ from bioelx.service.admission import Admission
 from bioelx.service.cache import Cache
 from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engine, Engines
+from bioelx.service.metrics import CallMetrics
 from bioelx.service.pipeline import Pipeline
 from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
@@ -34,6 +36,7 @@ class Server:
 
     def __init__(self, linker: Linker) -> None:
         self.engines, self.admission = Engines(), Admission(LIMITS)
+        self.registry = CollectorRegistry()
         self.engines.activate(Engine(linker, Cache(2**20)))
         self.pipeline = Pipeline(batch_tokens=LIMITS.batch_tokens, served=self.admission.served)
         self.servicer = Servicer(
@@ -52,7 +55,7 @@ async def server(linker) -> Server:
 
 @pytest.fixture
 async def client(server: Server, linker) -> AsyncIterator[AsyncClient]:
-    running = grpc.aio.server(interceptors=[CallGuard()])
+    running = grpc.aio.server(interceptors=[CallGuard([CallMetrics(server.registry)])])
     add_EntityLinkerServicer_to_server(server.servicer, running)
     port = running.add_insecure_port("127.0.0.1:0")
     await running.start()
@@ -114,6 +117,72 @@ async def test_a_lost_thread_costs_its_batch_an_error_and_nobody_else(client, se
         assert (await other).candidates
     assert server.stats.pipeline.workers_replaced == 1
     assert server.stats.tokens == 0
+
+
+async def test_a_request_that_the_server_fails_at_does_not_end_its_stream(
+    client, server, linker, tiny_linker, caplog
+):
+    guilty = tiny_linker.tokenise(["wart"])[0]
+
+    def fail(tokens: Sequence[Sequence[int]]) -> None:
+        if guilty in tokens:
+            raise ValueError("wart")
+
+    linker.before_embedding = fail
+    asked = {"1": "flu", "2": "wart", "3": "plague", "4": "wart", "5": "asthma"}
+    requests = [link_request([document(text)], id=id) for id, text in asked.items()]
+    with caplog.at_level("ERROR"):
+        replies = {reply.id: reply async for reply in client.link_stream(requests)}
+        with pytest.raises(ServiceError) as alone:
+            await client.link([document("wart")])
+    assert set(replies) == set(asked)
+    for id, reply in replies.items():
+        if asked[id] == "wart":
+            assert not reply.error.field
+            assert reply.error.message.startswith("INTERNAL: ")
+            assert "wart" not in str(reply)
+            assert not reply.documents
+        else:
+            assert reply.documents[0].links[0].candidates
+    assert alone.value.code == "INTERNAL"
+    logged = [record.fields["exception"] for record in caplog.records if record.msg == "failed"]
+    assert logged == ["ValueError"] * 3
+    failed = "bioelx_stream_requests_failed_total"
+    assert server.registry.get_sample_value(failed, {"code": "INTERNAL"}) == 2
+    assert server.registry.get_sample_value(failed, {"code": "UNAVAILABLE"}) == 0
+
+
+async def test_a_stream_outlives_a_lost_thread_and_the_request_may_come_again(client, linker):
+    struck: list[int] = []
+    held = threading.Event()
+    lost = asyncio.Event()
+
+    def hang(_: object) -> None:
+        struck.append(threading.get_ident())
+        while not held.wait(0.01):
+            pass
+
+    linker.before_embedding = hang
+
+    async def requests() -> AsyncIterator[pb.LinkRequest]:
+        yield link_request([document("flu")], id="first")
+        await lost.wait()
+        yield link_request([document("flu")], id="again")
+
+    stream = client.link_stream(requests())
+    first = asyncio.create_task(anext(stream))
+    await until(lambda: struck)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(struck[0]), ctypes.py_object(SystemExit)
+    )
+    reply = await first
+    assert (reply.id, reply.error.field) == ("first", "")
+    assert reply.error.message.startswith("UNAVAILABLE: ")
+    held.set()
+    lost.set()
+    (again,) = [reply async for reply in stream]
+    assert again.id == "again"
+    assert again.documents[0].links[0].candidates
 
 
 async def test_overload_is_told_at_once_with_a_delay(client, server, linker):
