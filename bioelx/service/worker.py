@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from threading import Condition, Thread
 from typing import Any
 
@@ -12,7 +14,9 @@ from bioelx.service.logs import log
 
 
 class Worker:
-    """A thread that takes one step after the other; if it dies, another takes its place."""
+    """A thread that takes one step after the other; if it dies, another takes its place, or where
+    the system gives none it goes on itself: a stage is never without.
+    """
 
     def __init__(
         self,
@@ -48,16 +52,26 @@ class Worker:
         self._thread.start()
 
     def _run(self) -> None:
+        while self._dies():
+            try:
+                self._start()
+                return
+            except (RuntimeError, MemoryError):  # "can't start new thread"
+                self._thread = threading.current_thread()
+                log("worker not replaced", level=logging.ERROR, thread=self.name)
+
+    def _dies(self) -> bool:
+        """Takes steps to the last one; true if it is cut short."""
         try:
             while self._step(self):
                 self.batch = []
         except BaseException as error:  # whatever ends a thread, its callers get an answer
             self.deaths += 1
-            try:
+            with suppress(BaseException):
                 self._lost(self, error)
-            finally:
-                self.batch = []
-                self._start()
+            self.batch = []
+            return True
+        return False
 
 
 class Slot:

@@ -361,6 +361,30 @@ async def test_a_thread_that_dies_is_replaced_and_its_callers_hear_of_it(
     assert caught.value.code == "UNAVAILABLE"
 
 
+async def test_a_stage_goes_on_where_the_system_gives_no_more_threads(
+    linker, tiny_linker, monkeypatch, caplog
+):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def die(_: object) -> None:
+        raise SystemExit
+
+    async with running(linker) as server:
+        await server.link("flu")
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        linker.before_embedding = die
+        for _ in range(2):
+            with pytest.raises(ServiceError) as caught:
+                await asyncio.wait_for(server.link("wart"), 30)
+            assert caught.value.code == "UNAVAILABLE"
+        linker.before_embedding = lambda tokens: None
+        assert await asyncio.wait_for(server.link("wart"), 30) == expected(tiny_linker, "wart")
+        monkeypatch.undo()
+        assert server.pipeline.stats.workers_replaced == 2
+    assert [record.msg for record in caplog.records].count("worker not replaced") == 2
+
+
 async def test_an_idle_thread_that_dies_is_replaced_too(linker, tiny_linker):
     async with running(linker) as server:
         await server.link("flu")
