@@ -63,8 +63,10 @@ class NameIndex:
         factory: str,
         parameters: Mapping[str, int],
         settings: SearchSettings,
+        threads: int = 0,
     ) -> None:
         self._index = index
+        self._threads = threads
         self.factory = factory
         """FAISS factory string."""
         self.parameters = dict(parameters)
@@ -129,7 +131,7 @@ class NameIndex:
 
         Args:
             parameters: as the release's manifest has them; those missing come from the settings.
-            threads: for a search, in the whole process; 0 leaves FAISS's own choice, all cores.
+            threads: for a search; 0 leaves FAISS's own choice, all cores.
             settings: default: the environment's.
 
         Raises:
@@ -141,8 +143,6 @@ class NameIndex:
         if not path.is_file():
             raise FileError(path, "no such file")
         settings = settings or read_settings(SearchSettings)
-        if threads:
-            faiss.omp_set_num_threads(threads)
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as error:
@@ -152,7 +152,7 @@ class NameIndex:
             own = {EF_CONSTRUCTION: index.hnsw.efConstruction, EF_SEARCH: settings.ef_search}
         elif isinstance(index, faiss.IndexIVF):
             own = {NPROBE: settings.nprobe}
-        return cls(index, factory, own | dict(parameters or {}), settings)
+        return cls(index, factory, own | dict(parameters or {}), settings, threads)
 
     def save(self, folder: Path) -> None:
         faiss.write_index(self._index, str(folder / INDEX_FILE))
@@ -192,6 +192,8 @@ class NameIndex:
         Args:
             allowed: which texts may be found, bool [texts]; None allows all.
         """
+        if self._threads:  # OpenMP's number is that of the thread which calls, not of the process
+            faiss.omp_set_num_threads(self._threads)
         k = min(k, self.text_count)
         if self._gpu is None:
             found = self._search_on_cpu(vectors, k, allowed)

@@ -1,8 +1,10 @@
 """The index itself: every kind, filters, equal answers in every batch, memory, bad files."""
 
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,6 +103,15 @@ def test_equal_vectors_have_equal_scores_in_the_order_of_their_ids() -> None:
         found = index.search(np.repeat(vectors[5:6], batch, axis=0), 4)
         assert (found.texts == same).all()
         assert (found.scores == found.scores[0, 0]).all()
+
+
+def test_a_search_has_its_number_of_threads_whoever_opened_the_index(tmp_path: Path) -> None:
+    NameIndex.build(VECTORS, factory="Flat", settings=ON_CPU).save(tmp_path)
+    with ThreadPoolExecutor(1) as loader, ThreadPoolExecutor(1) as searcher:
+        opening = loader.submit(NameIndex.open, tmp_path, "Flat", threads=7, settings=ON_CPU)
+        assert searcher.submit(faiss.omp_get_max_threads).result() != 7
+        searcher.submit(opening.result().search, QUERIES, 10).result()
+        assert searcher.submit(faiss.omp_get_max_threads).result() == 7
 
 
 def test_parameters_come_from_the_release_else_from_the_settings(tmp_path: Path) -> None:
