@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +16,7 @@ from bioelx.service.cache import Cache
 from bioelx.service.engine import Engine
 from bioelx.service.logs import log
 from bioelx.service.pipeline import Pipeline
+from bioelx.service.threads import start_threads
 from bioelx.settings import ServerSettings
 from bioelx.types import LinkOptions, Query, Rerank
 from bioelx.v1 import linker_pb2 as pb
@@ -45,7 +45,7 @@ class Loader:
         self.canaries = CanaryRecord()
         self._settings = settings
         self._pipeline = pipeline
-        self._thread = ThreadPoolExecutor(1, "loader")
+        self._thread = start_threads(1, "loader")
 
     async def load(self, release: str, beside: Engine | None = None) -> Engine:
         """Loads a release, given by folder or id; empty: the active one.

@@ -31,6 +31,7 @@ from bioelx.service.security.tls import server_credentials, tls_files
 from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
 from bioelx.service.switch import Switch
+from bioelx.service.threads import start_threads
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import (
@@ -40,6 +41,9 @@ from bioelx.v1.linker_pb2_grpc import (
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EntityLinker"].full_name
 ADMIN_SERVICE = pb.DESCRIPTOR.services_by_name["ReleaseAdmin"].full_name
+
+BACKGROUND_THREADS = 4
+"""For looks at files and the like, none of which takes long."""
 
 
 async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) -> None:
@@ -56,9 +60,11 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
         NotFoundError, FileError: there is no such release, or it is damaged; a certificate or the
             file of callers is.
     """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(start_threads(BACKGROUND_THREADS, "background"))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stopped.set)
 
     admission = Admission(settings.limits)
     pipeline = Pipeline(batch_tokens=settings.limits.batch_tokens, served=admission.served)
@@ -99,7 +105,7 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
         await server.stop(settings.grace_seconds)
     await loader.close()
     engines.close()
-    servicer.close()
+    await servicer.close()
     await pipeline.close()
     log("stopped")
 

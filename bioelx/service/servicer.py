@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import grpc
@@ -29,6 +28,7 @@ from bioelx.service.requests import LinkPlan, field_error, measure, plan_link, p
 from bioelx.service.security.quotas import spending
 from bioelx.service.stream import Window
 from bioelx.service.switch import SwitchRecord
+from bioelx.service.threads import start_threads
 from bioelx.settings import Limits
 from bioelx.v1 import linker_pb2 as pb
 from bioelx.v1.linker_pb2_grpc import EntityLinkerServicer
@@ -62,7 +62,7 @@ class Servicer(EntityLinkerServicer):
         self._limits = limits
         self._readers: set[asyncio.Task[None]] = set()
         self._drained = False
-        self._large = ThreadPoolExecutor(1, "large requests")
+        self._large = start_threads(1, "large requests")
 
     def drain(self) -> None:
         """Reads no more from streams; what was read is still answered."""
@@ -70,8 +70,9 @@ class Servicer(EntityLinkerServicer):
         for reader in self._readers:
             reader.cancel()
 
-    def close(self) -> None:
-        self._large.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Waits for what is being read or written; nobody asks for the rest any more."""
+        await asyncio.to_thread(self._large.shutdown, cancel_futures=True)
 
     async def Link(self, request: pb.LinkRequest, context: Any) -> pb.LinkReply:  # noqa: N802
         return await self._link(request, caller_of(context), deadline_of(context))

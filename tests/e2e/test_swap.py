@@ -429,6 +429,41 @@ def test_each_request_of_a_stream_takes_the_release_of_its_time(releases, client
     assert next(stream, None) is None
 
 
+def own_threads(pid: int) -> int:
+    """Threads of a process, without those of gRPC's core, which come and go and have names."""
+    tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    names = [(task / "comm").read_text(encoding="ascii") for task in tasks]
+    return names.count(Path(f"/proc/{pid}/comm").read_text(encoding="ascii"))
+
+
+def test_threads_are_as_many_after_many_swaps_as_after_one(releases, start_server, root):
+    a, b, c = releases
+    with (
+        start_server("--admin", "--threads", "2", home=root.parent) as running,
+        Client(running.address, timeout=120) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+
+        def swap(release: str) -> None:
+            before = client.info().release
+            freed = running.log.read_bytes().count(b'"freed"')
+            client.activate(release)
+            if before != release:
+                until(lambda: running.log.read_bytes().count(b'"freed"') > freed)
+
+        swap(b)
+        client.search("influenza")
+        before = own_threads(running.process.pid)
+        large = [document(f"unheard-of ailment number {i}") for i in range(100)]
+        for release in (a, b, c, a):
+            calls = [pool.submit(client.releases) for _ in range(16)]
+            calls += [pool.submit(client.link, large) for _ in range(2)]
+            swap(release)
+            for call in calls:
+                call.result()
+        assert own_threads(running.process.pid) == before
+
+
 # Several at once
 
 

@@ -42,7 +42,7 @@ async def address(tiny_linker, monkeypatch):
     await server.start()
     yield f"127.0.0.1:{port}"
     await server.stop(None)
-    servicer.close()
+    await servicer.close()
     await pipeline.close()
 
 

@@ -63,7 +63,7 @@ async def client(server: Server, linker) -> AsyncIterator[AsyncClient]:
         yield opened
     linker.go.set()
     await running.stop(None)
-    server.servicer.close()
+    await server.servicer.close()
     await server.pipeline.close()
 
 
