@@ -312,13 +312,16 @@ StartServer = Callable[..., AbstractContextManager[RunningServer]]
 @pytest.fixture(scope="session")
 def start_server(tiny_home: Path) -> StartServer:
     """A function that serves the tiny release, or the active one of another `home`, with more
-    options of `bioelx serve` if given.
+    options of `bioelx serve` if given; `program`: what Python runs in place of `bioelx`.
     """
 
     @contextmanager
-    def start(*options: str, home: Path = tiny_home) -> Iterator[RunningServer]:
+    def start(
+        *options: str, home: Path = tiny_home, program: Sequence[str] = ("-m", "bioelx")
+    ) -> Iterator[RunningServer]:
         with tempfile.NamedTemporaryFile(suffix=".log") as log:
-            process = _serve(home, ["--port", "0", "--threads", "1", *options], log)
+            options = (*program, "serve", "--port", "0", "--threads", "1", *options)
+            process = _serve(home, options, log)
             try:
                 announced = process.stdout.readline().decode() if process.stdout else ""
                 found = re.fullmatch(r"serving \S+ on (\S+)\n", announced)
@@ -332,7 +335,7 @@ def start_server(tiny_home: Path) -> StartServer:
 
 
 def _serve(home: Path, options: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bioelx", "serve", *options]
+    command = [sys.executable, *options]
     environment = {**os.environ, "BIOELX_HOME": str(home)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
 

@@ -11,7 +11,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import grpc
@@ -79,4 +79,13 @@ def _ids() -> dict[str, str]:
 
 def frames_of(trace: TracebackType | None) -> list[str]:
     """Where a traceback passed, innermost last, without source lines or values."""
-    return [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(trace)]
+    return _places(traceback.extract_tb(trace))
+
+
+def frames_above(frame: FrameType) -> list[str]:
+    """Where a thread is that runs `frame`, in the same form."""
+    return _places(traceback.extract_stack(frame))
+
+
+def _places(frames: traceback.StackSummary) -> list[str]:
+    return [f"{f.filename}:{f.lineno} {f.name}" for f in frames]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -30,6 +29,7 @@ from bioelx.service.security.bounds import CONNECTIONS, connection_bounds
 from bioelx.service.security.tls import server_credentials, tls_files
 from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
+from bioelx.service.stop import Stop
 from bioelx.service.switch import Switch
 from bioelx.service.threads import start_threads
 from bioelx.settings import ServerSettings, is_loopback, releases_dir
@@ -42,6 +42,8 @@ from bioelx.v1.linker_pb2_grpc import (
 SERVICE = pb.DESCRIPTOR.services_by_name["EntityLinker"].full_name
 ADMIN_SERVICE = pb.DESCRIPTOR.services_by_name["ReleaseAdmin"].full_name
 
+CLOSING_SECONDS = 10.0
+"""After the grace, for all that is left to do; the Helm chart waits longer before it kills."""
 BACKGROUND_THREADS = 4
 """For looks at files and the like, none of which takes long."""
 
@@ -50,7 +52,8 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     """Serves until SIGTERM or SIGINT; then running calls finish and new ones are refused.
 
     The port answers health checks at once; it is SERVING when the release is loaded, and stays so
-    while another takes over.
+    while another takes over. What has not come to its end CLOSING_SECONDS after the grace is stuck,
+    and the process with it: it is ended with the code `stop.STUCK`.
 
     Args:
         on_ready: called once with the release's id and the address (`host:port`).
@@ -62,9 +65,7 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(start_threads(BACKGROUND_THREADS, "background"))
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stop = Stop(settings.grace_seconds + CLOSING_SECONDS)
 
     admission = Admission(settings.limits)
     pipeline = Pipeline(batch_tokens=settings.limits.batch_tokens, served=admission.served)
@@ -96,7 +97,7 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
         if settings.stuck_seconds:
             watching = watch_work(health, pipeline.progress, settings.stuck_seconds)
             background.append(asyncio.create_task(watching))
-        await stopped.wait()
+        await stop.wished()
         log("stopping", grace_seconds=settings.grace_seconds)
         for task in background:
             task.cancel()
@@ -107,6 +108,8 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str, str], None]) 
     engines.close()
     await servicer.close()
     await pipeline.close()
+    await loop.shutdown_default_executor()
+    stop.done()
     log("stopped")
 
 

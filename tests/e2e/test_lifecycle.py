@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import orjson
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -21,6 +22,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from bioelx.client import Client, document, link_request
 from bioelx.errors import ServiceError
 from bioelx.retries import NO_RETRIES
+from bioelx.service.stop import STUCK
 from bioelx.v1.linker_pb2_grpc import EntityLinkerStub
 
 FAST = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20),
@@ -116,6 +118,52 @@ def test_an_idle_stream_does_not_hold_the_stop_up(start_server):
         hold.set()
     assert caught.value.code == "UNAVAILABLE"
 
+
+HANGING = """
+import time
+from bioelx.cli import main
+from bioelx.linker import Linker
+
+def hanging(step, word):
+    def call(linker, asked, *more):
+        if any(word == getattr(each, "key", each) for each in asked):
+            time.sleep(3600)
+        return step(linker, asked, *more)
+    return call
+
+Linker.tokenise = hanging(Linker.tokenise, "hangs when read")
+Linker.search = hanging(Linker.search, "hangs when searched for")
+main()
+"""
+"""A server that hangs at two mentions, as on a disk that does not answer."""
+
+
+@pytest.mark.parametrize(
+    ("mention", "thread"),
+    [("hangs when searched for", "searching"), ("hangs when read", "large requests_0")],
+)
+def test_what_is_stuck_does_not_hold_the_stop_up(start_server, mention, thread):
+    documents = [document(f"ailment {i}") for i in range(65)]  # more than the event loop reads
+    with (
+        start_server("--grace-seconds", "1", program=("-c", HANGING)) as server,
+        Client(server.address, retries=NO_RETRIES, timeout=120) as client,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        hanging = pool.submit(client.link, [*documents, document(mention)])
+        time.sleep(1)
+        behind = pool.submit(client.link, documents)
+        stream = pool.submit(list, client.link_stream([link_request(documents, id="only")]))
+        time.sleep(1)
+        server.process.terminate()
+        for call in (hanging, behind, stream):
+            with pytest.raises(ServiceError) as caught:
+                call.result()
+            assert caught.value.code == "UNAVAILABLE"
+        assert server.process.wait(60) == STUCK
+        logged = [orjson.loads(line) for line in server.log.read_text("utf-8").splitlines()]
+    (stuck,) = [line for line in logged if line["event"] == "stuck at the stop"]
+    assert stuck["threads"][thread][-1].endswith(" call")
+    assert "ailment" not in str(stuck)
 
 def test_a_port_in_use_is_named(server, tiny_home):
     port = server.address.rpartition(":")[2]
