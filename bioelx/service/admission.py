@@ -28,7 +28,7 @@ OWN_SIZES = 24
 """A request may have as much before it as so many of its own size, up to LEAST_TOKENS, however long
 that takes: who brings much work expects it to take time, and a usual pool of callers, 16 of 32
 mentions each, more or less, is not turned away by a server that is theirs alone. As long as no rate
-has been measured, there is room for LEAST_TOKENS of any size."""
+has been measured, the bound is LEAST_TOKENS for any size."""
 STANDING_SECONDS = 2.0
 """For so long the queue may be more than half full and count as a burst: the load of a release, for
 one, slows a server down for some seconds."""
@@ -94,12 +94,17 @@ class Admission:
 
     @property
     def bound(self) -> int:
-        """Tokens that may be in the server together; a batch, if it were less."""
+        """Tokens that may be in the server together."""
+        whole = self._whole
+        return max(1, whole // 2) if self._overloaded else whole
+
+    @property
+    def _whole(self) -> int:
+        """The bound of a burst."""
         limits = self._limits
-        if not self.tokens_per_second:
-            return min(limits.queue_tokens, LEAST_TOKENS)
-        in_time = max(limits.batch_tokens, int(self.tokens_per_second * limits.queue_seconds))
-        return min(limits.queue_tokens, max(1, in_time // 2 if self._overloaded else in_time))
+        in_time = int(self.tokens_per_second * limits.queue_seconds)
+        least = limits.batch_tokens if self.tokens_per_second else LEAST_TOKENS
+        return min(limits.queue_tokens, max(least, in_time))
 
     def _room_for(self, weight: int) -> int:
         """Tokens that may be in the server together with a request of this weight."""
@@ -108,7 +113,7 @@ class Admission:
 
     def _note_length(self) -> None:
         """Tells a burst from more work than can be done."""
-        full = self.tokens / self.bound * (0.5 if self._overloaded else 1.0)
+        full = self.tokens / self._whole
         if full <= 0.5:
             self._long_since = None
             self._overloaded = self._overloaded and full > 0.125

@@ -85,6 +85,19 @@ async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_half(clock):
     assert admission.bound == whole, "the queue is empty, and the next burst may come"
 
 
+async def test_what_stands_in_the_queue_has_half_where_memory_is_the_bound(clock):
+    limits = Limits(queue_tokens=2000, queue_seconds=2.0)
+    admission = Admission(limits)
+    measured(admission, clock, 100_000)
+    assert admission.bound == limits.queue_tokens
+    async with AsyncExitStack() as stack:
+        while admission.tokens < 0.9 * limits.queue_tokens:
+            await enter(stack, admission, MENTION)
+        clock.now += 2 * module.STANDING_SECONDS
+        await enter(stack, admission, MENTION)
+        assert admission.bound == limits.queue_tokens // 2
+
+
 async def test_the_overload_is_not_over_before_the_queue_is_nearly_empty(clock):
     admission = Admission(LIMITS)
     measured(admission, clock, 1000)
