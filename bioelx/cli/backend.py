@@ -28,7 +28,8 @@ class LocalClient:
         plan = plan_link(link_request(documents, **options), self._linker, self._limits)
         with self._one_at_a_time:
             linked = self._linker.link(plan.queries, plan.options)
-        return link_reply(plan, map(write_link, linked.links), linked.timing)
+        written = link_reply(plan, map(write_link, linked.links), linked.timing)
+        return pb.LinkReply.FromString(written)
 
     def search(
         self, name: str, *, language: str = "", **options: Unpack[Options]

@@ -24,8 +24,8 @@ Behaviour = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 class CallGuard(grpc.aio.ServerInterceptor):
     """Guards the calls of BioELX's own services, and tells the watchers of them.
 
-    A request that cannot be decoded reaches a streaming method as an InvalidRequestError among the
-    requests; for the others it is answered here.
+    A reply may come serialised already. A request that cannot be decoded reaches a streaming method
+    as an InvalidRequestError among the requests; for the others it is answered here.
     """
 
     def __init__(self, watchers: Sequence[CallWatcher] = ()) -> None:
@@ -47,7 +47,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
         return make(
             _guarded(method, behaviour, self._watchers),
             request_deserializer=_lenient(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            response_serializer=_written(handler.response_serializer),
         )
 
 
@@ -94,6 +94,10 @@ def told_of(error: Exception, call_id: str) -> BioelxError:
     kind = type(error).__name__
     log("failed", level=logging.ERROR, exception=kind, frames=frames)
     return ServiceError("INTERNAL", f"the server failed; its log tells of {call_id}")
+
+
+def _written(serialise: Callable[[Message], bytes]) -> Callable[[Message | bytes], bytes]:
+    return lambda reply: reply if isinstance(reply, bytes) else serialise(reply)
 
 
 def _lenient(

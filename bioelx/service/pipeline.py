@@ -85,6 +85,8 @@ class Pipeline:
         self._served = served
         self._waiting = FairQueue(max(1, batch_tokens // _TURNS), lambda item: item.cost)
         self._encoded = Slot()
+        # A mention at a time: to the ranker each is a batch of its own, none costs much more than
+        # another, and so a request of one waits for one of each request beside it, however large.
         self._doubtful = FairQueue(1, lambda item: 1)
         self._stages = _Stages()
         self.workers = [

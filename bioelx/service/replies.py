@@ -12,24 +12,34 @@ from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
 from bioelx.service.caller import Caller
 from bioelx.service.jobs import Answer
+from bioelx.service.links import embed
 from bioelx.service.requests import LinkPlan, check_release
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
 from bioelx.types import TYPES, Timing
 from bioelx.v1 import linker_pb2 as pb
 
+_DOCUMENTS = pb.LinkReply.DOCUMENTS_FIELD_NUMBER
+_LINKS = pb.DocumentLinks.LINKS_FIELD_NUMBER
+
 NO_MEMORY = "the server has no memory for this mention now; try again later"
 
 
-def link_reply(plan: LinkPlan, answers: Iterable[Answer | None], timing: Timing) -> pb.LinkReply:
-    """Completes a planned reply with the answers of its mentions."""
-    for (slot, path), answer in zip(plan.slots, answers, strict=True):
-        if isinstance(answer, bytes):
-            slot.MergeFromString(answer)
-        else:
-            slot.error.CopyFrom(pb.FieldError(field=path, message=NO_MEMORY))
+def link_reply(plan: LinkPlan, answers: Iterable[Answer | None], timing: Timing) -> bytes:
+    """A planned reply completed with the answers of its mentions: a LinkReply, serialised."""
     plan.reply.timing.CopyFrom(_timing(timing))
-    return plan.reply
+    of_mentions = iter(answers)
+    documents = []
+    for document in plan.documents:
+        links = []
+        for link, path in document.links:
+            answer = b"" if link.HasField("error") else next(of_mentions)
+            if not isinstance(answer, bytes):
+                link.error.CopyFrom(pb.FieldError(field=path, message=NO_MEMORY))
+                answer = b""
+            links.append(embed(_LINKS, link.SerializeToString(), answer))
+        documents.append(embed(_DOCUMENTS, document.answered.SerializeToString(), *links))
+    return b"".join((plan.reply.SerializeToString(), *documents))
 
 
 def search_reply(answer: Answer | None, release: str, timing: Timing) -> pb.SearchReply:

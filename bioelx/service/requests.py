@@ -30,14 +30,25 @@ _RERANK = {
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedDocument:
+    """What can be said of a document before its mentions are linked."""
+
+    answered: pb.DocumentLinks
+    """Without links."""
+    links: list[tuple[pb.Link, str]] = field(default_factory=list)
+    """Each with its id or its error, and the path of its mention in the request."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkPlan:
     """A reply with its errors filled in, and the mentions whose links are still to be written."""
 
     reply: pb.LinkReply
+    """Without documents."""
     options: LinkOptions
+    documents: list[PlannedDocument] = field(default_factory=list)
     mentions: list[Mention] = field(default_factory=list)
-    slots: list[tuple[pb.Link, str]] = field(default_factory=list)
-    """Of each mention the place of its link in the reply, and its own path in the request."""
+    """In the order of the links that have no error."""
 
     @property
     def queries(self) -> list[Query]:
@@ -52,6 +63,8 @@ class RequestSize(NamedTuple):
     """Of its message."""
     marked: int
     """Characters of all its mentions together; those of one place count as often as it is named."""
+    problem: InvalidRequestError | None = None
+    """Where it is larger than is allowed; then nothing else is counted but its bytes."""
 
 
 def plan_link(request: pb.LinkRequest, linker: Linker, limits: Limits) -> LinkPlan:
@@ -62,28 +75,29 @@ def plan_link(request: pb.LinkRequest, linker: Linker, limits: Limits) -> LinkPl
         NotFoundError: it asks for a release that is not loaded.
     """
     options = read_options(request.options, linker, limits)
-    measure(request, limits)
+    _count_mentions(request, limits)
     _check_ids(request)
     release = linker.manifest.id
     plan = LinkPlan(pb.LinkReply(id=request.id, release=release), options)
     for i, document in enumerate(request.documents):
-        answered = plan.reply.documents.add(document_id=document.id)
+        planned = PlannedDocument(pb.DocumentLinks(document_id=document.id))
+        plan.documents.append(planned)
         path = f"documents[{i}]"
         try:
             language = _check_document(document, path, limits)
         except InvalidRequestError as error:
-            answered.error.CopyFrom(field_error(error))
+            planned.answered.error.CopyFrom(field_error(error))
             continue
         text = document.text
         for mention_id, here, found in _read_mentions(document, text, path, limits):
-            link = answered.links.add(mention_id=mention_id)
+            link = pb.Link(mention_id=mention_id)
+            planned.links.append((link, here))
             if isinstance(found, InvalidRequestError):
                 link.error.CopyFrom(field_error(found))
             else:
                 key, start, end = found
                 query = Query(text, start, end, language)
                 plan.mentions.append(Mention(key, query, options))
-                plan.slots.append((link, here))
     return plan
 
 
@@ -145,6 +159,17 @@ def measure(request: pb.LinkRequest, limits: Limits) -> RequestSize:
     Raises:
         InvalidRequestError: larger than is allowed.
     """
+    mentions = _count_mentions(request, limits)
+    size = request.ByteSize()
+    marked = sum(
+        max(0, mention.end - mention.start)
+        for document in request.documents
+        for mention in document.mentions
+    )
+    return RequestSize(mentions, size, marked)
+
+
+def _count_mentions(request: pb.LinkRequest, limits: Limits) -> int:
     documents = request.documents
     if not documents:
         raise InvalidRequestError("documents", "must hold at least one document")
@@ -157,11 +182,7 @@ def measure(request: pb.LinkRequest, limits: Limits) -> RequestSize:
         raise InvalidRequestError(
             "documents", f"hold {mentions} mentions, more than {limits.max_mentions}"
         )
-    size = request.ByteSize()
-    marked = sum(
-        max(0, mention.end - mention.start) for each in documents for mention in each.mentions
-    )
-    return RequestSize(mentions, size, marked)
+    return mentions
 
 
 def _check_ids(request: pb.LinkRequest) -> None:

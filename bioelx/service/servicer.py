@@ -15,6 +15,7 @@ from bioelx.service.caller import caller_of, current_caller, deadline_of
 from bioelx.service.calls import told_of
 from bioelx.service.engine import Engine, Engines
 from bioelx.service.jobs import Job
+from bioelx.service.links import has_concept
 from bioelx.service.pipeline import Pipeline
 from bioelx.service.replies import (
     add_quota,
@@ -24,7 +25,14 @@ from bioelx.service.replies import (
     link_reply,
     search_reply,
 )
-from bioelx.service.requests import LinkPlan, field_error, measure, plan_link, plan_search
+from bioelx.service.requests import (
+    LinkPlan,
+    RequestSize,
+    field_error,
+    measure,
+    plan_link,
+    plan_search,
+)
 from bioelx.service.security.quotas import spending
 from bioelx.service.stream import Window
 from bioelx.service.switch import SwitchRecord
@@ -74,30 +82,38 @@ class Servicer(EntityLinkerServicer):
         """Waits for what is being read or written; nobody asks for the rest any more."""
         await asyncio.to_thread(self._large.shutdown, cancel_futures=True)
 
-    async def Link(self, request: pb.LinkRequest, context: Any) -> pb.LinkReply:  # noqa: N802
-        return await self._link(request, caller_of(context), deadline_of(context))
+    async def Link(  # type: ignore[override]  # noqa: N802
+        self, request: pb.LinkRequest, context: Any
+    ) -> bytes:
+        size = measure(request, self._limits)
+        return await self._link(request, size, caller_of(context), deadline_of(context))
 
     async def LinkStream(  # type: ignore[override]  # noqa: N802
         self,
         request_iterator: AsyncIterator[pb.LinkRequest | InvalidRequestError],
-        context: grpc.aio.ServicerContext[pb.LinkRequest, pb.LinkReply],
+        context: grpc.aio.ServicerContext[pb.LinkRequest, pb.LinkReply | bytes],
     ) -> None:
         self._engines.find()  # before the first release there is nothing to answer from
         window = Window(_STREAM_BATCHES * self._limits.batch_tokens)
         writing = asyncio.Lock()
         caller, deadline = caller_of(context), deadline_of(context)
 
-        async def answer(request: pb.LinkRequest | InvalidRequestError, weight: int) -> None:
-            reply = await self._streamed(request, caller, deadline)
+        async def answer(request: pb.LinkRequest, size: RequestSize, weight: int) -> None:
+            reply = await self._streamed(request, size, caller, deadline)
             async with writing:
                 await context.write(reply)  # a slow reader is waited for here
             window.leave(weight)
 
         async def read(answers: asyncio.TaskGroup) -> None:
             async for request in request_iterator:
-                weight = self._weight(request)
+                if isinstance(request, InvalidRequestError):  # nothing of it is held
+                    size = RequestSize(0, 0, 0, request)
+                    request = pb.LinkRequest()
+                else:
+                    size = measure(request, self._limits)
+                weight = self._admission.weight(size.mentions * MENTION_TOKENS, size.bytes)
                 await window.enter(weight)
-                answers.create_task(answer(request, weight))
+                answers.create_task(answer(request, size, weight))
 
         async with asyncio.TaskGroup() as tasks:
             reader = tasks.create_task(read(tasks))
@@ -135,10 +151,18 @@ class Servicer(EntityLinkerServicer):
         return reply
 
     async def _link(
-        self, request: pb.LinkRequest, caller: str, deadline: float, *, patient: bool = False
-    ) -> pb.LinkReply:
+        self,
+        request: pb.LinkRequest,
+        size: RequestSize,
+        caller: str,
+        deadline: float,
+        *,
+        patient: bool = False,
+    ) -> bytes:
+        """The reply, serialised."""
+        if size.problem:
+            raise size.problem
         self._engines.find(request.options.release)  # or refuse it at once
-        size = measure(request, self._limits)
         place = self._admission.place(size.mentions, size.bytes, caller, patient=patient)
         async with spending(size.mentions, patient=patient), place as taken:
             # Only now: who waits, for a minute's quota perhaps, holds no release.
@@ -153,9 +177,9 @@ class Servicer(EntityLinkerServicer):
                 reply = await self._do(
                     candidates <= SMALL_CANDIDATES, link_reply, plan, job.answers, job.timing
                 )
-                linked = sum(slot.HasField("concept_id") for slot, _ in plan.slots)
-                failed = sum(slot.HasField("error") for slot, _ in plan.slots)
-                nil = len(plan.slots) - linked - failed
+                links = [answer for answer in job.answers if isinstance(answer, bytes)]
+                linked = sum(map(has_concept, links))
+                nil = len(links) - linked
                 note_linked(LinkedRequest(engine.release, job.timing, linked, nil))
                 return reply
 
@@ -171,26 +195,14 @@ class Servicer(EntityLinkerServicer):
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._large, work, *arguments)
 
-    def _weight(self, request: pb.LinkRequest | InvalidRequestError) -> int:
-        """What a request takes of its stream's window, in tokens."""
-        if isinstance(request, InvalidRequestError):  # nothing of it is held
-            return 1
-        try:
-            tokens = measure(request, self._limits).mentions * MENTION_TOKENS
-        except InvalidRequestError:  # to be answered in its place
-            tokens = 1
-        return self._admission.weight(tokens, request.ByteSize())
-
     async def _streamed(
-        self, request: pb.LinkRequest | InvalidRequestError, caller: str, deadline: float
-    ) -> pb.LinkReply:
+        self, request: pb.LinkRequest, size: RequestSize, caller: str, deadline: float
+    ) -> pb.LinkReply | bytes:
         """Answers one request of a stream; a bad one, or one that failed, in its place."""
-        if isinstance(request, InvalidRequestError):
-            return pb.LinkReply(error=field_error(request))
         try:
-            if not request.id:
+            if not (request.id or size.problem):
                 raise InvalidRequestError("id", "is needed in a stream, to match replies")
-            return await self._link(request, caller, deadline, patient=True)
+            return await self._link(request, size, caller, deadline, patient=True)
         except InvalidRequestError as error:
             return pb.LinkReply(id=request.id, error=field_error(error))
         except NotFoundError as error:

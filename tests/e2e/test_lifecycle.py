@@ -165,6 +165,7 @@ def test_what_is_stuck_does_not_hold_the_stop_up(start_server, mention, thread):
     assert stuck["threads"][thread][-1].endswith(" call")
     assert "ailment" not in str(stuck)
 
+
 def test_a_port_in_use_is_named(server, tiny_home):
     port = server.address.rpartition(":")[2]
     done = bioelx("serve", "--port", port, home=tiny_home)

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import threading
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import grpc
 import pytest
@@ -21,6 +22,7 @@ from bioelx.service.calls import CallGuard
 from bioelx.service.engine import Engine, Engines
 from bioelx.service.metrics import CallMetrics
 from bioelx.service.pipeline import Pipeline
+from bioelx.service.replies import link_reply
 from bioelx.service.servicer import Servicer
 from bioelx.service.stats import engine_stats
 from bioelx.service.switch import SwitchRecord
@@ -224,6 +226,24 @@ async def test_a_stream_waits_where_a_call_is_turned_away(client, server):
     replies = {reply.id async for reply in client.link_stream(requests())}
     assert replies == {str(i) for i in range(12)}
     assert server.stats.rejected == 0
+
+
+async def test_a_large_reply_leaves_the_event_loop_nothing_to_write(server, monkeypatch):
+    written_in: list[str] = []
+
+    def write(*arguments: Any) -> bytes:
+        written_in.append(threading.current_thread().name)
+        return link_reply(*arguments)
+
+    monkeypatch.setattr("bioelx.service.servicer.link_reply", write)
+    for mentions in (60, 2):
+        asked = link_request([document("flu")] * mentions, top_k=20)
+        reply = await server.servicer.Link(asked, Deaf())
+        assert isinstance(reply, bytes)
+        answered = pb.LinkReply.FromString(reply).documents
+        assert [len(each.links[0].candidates) for each in answered] == [20] * mentions
+    await server.pipeline.close()
+    assert written_in == ["large requests_0", threading.current_thread().name]
 
 
 async def test_repeated_mentions_are_counted_as_hits(client, server):
