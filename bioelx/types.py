@@ -6,6 +6,7 @@ stage of the two journeys can pass it on without asking who else holds it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +25,12 @@ TYPES = (
     "other",
 )
 """The closed list of concept types."""
+
+
+def type_mask(types: Iterable[str]) -> int:
+    """Types as bits: bit i stands for `TYPES[i]`, however often it is named."""
+    return sum(1 << TYPES.index(name) for name in set(types))
+
 
 NAME_KINDS = ("label", "alias", "title")
 """The kinds of names, the most telling first."""

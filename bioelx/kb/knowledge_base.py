@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from bioelx.errors import FileError
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, map_table
-from bioelx.types import NAME_KINDS, TYPES, Concept, Name, Status
+from bioelx.types import NAME_KINDS, TYPES, Concept, Name, Status, type_mask
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -276,7 +276,7 @@ class KnowledgeBase:
 
     def texts_of_types(self, types: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Which texts name at least one concept of one of `types`; bool [texts]."""
-        wanted = np.uint16(sum(1 << TYPES.index(t) for t in types))
+        wanted = np.uint16(type_mask(types))
         of_names = (self.concept_types[self.name_concept] & wanted) != 0
         return np.logical_or.reduceat(of_names, self._text_start[:-1])
 

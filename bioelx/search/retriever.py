@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bioelx.kb import KnowledgeBase
 from bioelx.search.index import Float32, NameIndex
-from bioelx.types import TYPES
+from bioelx.types import type_mask
 
 Int64 = npt.NDArray[np.int64]
 
@@ -114,7 +114,7 @@ def pool(
     name_rows, of_text = kb.rows_of_texts(texts)
     concept_rows = kb.name_concept[name_rows]
     if types:
-        wanted = sum(1 << TYPES.index(t) for t in types)
+        wanted = type_mask(types)
         of_type = (kb.concept_types[concept_rows] & wanted) != 0
         name_rows, of_text = name_rows[of_type], of_text[of_type]
         concept_rows = concept_rows[of_type]

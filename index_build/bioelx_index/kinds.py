@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from bioelx.types import TYPES
+from bioelx.types import TYPES, type_mask
 
 SCHEMES: dict[str, str] = {
     "mondo": "disease",
@@ -128,11 +128,6 @@ _KINDS_OF_THING = (
     ("procedure",),
     ("device",),
 )
-
-
-def type_mask(types: Iterable[str]) -> int:
-    """Types as bits: bit i stands for ``TYPES[i]``."""
-    return sum(1 << TYPES.index(name) for name in set(types))
 
 
 @cache

@@ -135,6 +135,8 @@ def test_only_concepts_of_the_wanted_type(tiny_linker: Linker, wanted: str) -> N
     hits = retrieve(tiny_linker, "heart", top_k=10, types=(wanted,))
     assert {hit.concept_row for hit in hits} <= active
     assert len(hits) == min(10, len(active))
+    for times in (2, 256):
+        assert retrieve(tiny_linker, "heart", top_k=10, types=(wanted,) * times) == hits
 
 
 def test_all_concepts_are_found_when_all_are_asked_for(tiny_linker: Linker) -> None:

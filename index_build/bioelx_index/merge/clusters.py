@@ -10,7 +10,8 @@ from operator import and_
 
 import numpy as np
 
-from bioelx_index.kinds import SCHEMES, kinds_of_thing, type_mask
+from bioelx.types import type_mask
+from bioelx_index.kinds import SCHEMES, kinds_of_thing
 from bioelx_index.merge.arrays import Ints
 from bioelx_index.merge.columns import Columns, Nodes
 from bioelx_index.merge.schemes import LIMITS

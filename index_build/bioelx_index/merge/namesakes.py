@@ -24,7 +24,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow.compute as pc
 
-from bioelx_index.kinds import kinds_of_thing, type_mask
+from bioelx.types import type_mask
+from bioelx_index.kinds import kinds_of_thing
 from bioelx_index.merge.arrays import Bools, Ints, first_of_each, pairs_within
 from bioelx_index.merge.clusters import Clusters
 from bioelx_index.merge.columns import Columns

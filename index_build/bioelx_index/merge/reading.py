@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bioelx.types import NAME_KINDS, Status
-from bioelx_index.kinds import type_mask
+from bioelx.types import NAME_KINDS, Status, type_mask
 from bioelx_index.merge.schemes import CLASSIFICATIONS
 from bioelx_index.sources import SourceConcept
 from bioelx_index.sources.curie import scheme_of

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bioelx.kb.tables import CONCEPTS_SCHEMA, NAMES_SCHEMA
-from bioelx.types import NAME_KINDS, Status
-from bioelx_index.kinds import SCHEMES, type_mask, types_in
+from bioelx.types import NAME_KINDS, Status, type_mask
+from bioelx_index.kinds import SCHEMES, types_in
 from bioelx_index.merge.arrays import Ints, first_of_each, numbered, places, tally
 from bioelx_index.merge.columns import Columns, Nodes
 from bioelx_index.merge.hygiene import KEPT, REPEATED, Hygiene
