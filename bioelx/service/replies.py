@@ -9,11 +9,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from bioelx.errors import InvalidRequestError, NotFoundError, ServiceError
 from bioelx.kb import KnowledgeBase
-from bioelx.linker import Linker
+from bioelx.linker import LONGEST_TAG, Linker
 from bioelx.service.caller import Caller
 from bioelx.service.jobs import Answer
 from bioelx.service.links import embed
-from bioelx.service.requests import LinkPlan, check_release
+from bioelx.service.requests import MOST_LISTED, LinkPlan, check_release
 from bioelx.service.switch import SwitchRecord
 from bioelx.settings import Limits
 from bioelx.types import TYPES, Timing
@@ -100,7 +100,9 @@ def info_reply(linker: Linker, limits: Limits) -> pb.InfoReply:
         ranker=linker.ranker.name if linker.ranker else "",
         index=manifest.index.factory,
         default_min_confidence=linker.confidence.default_min_confidence,
-        limits=pb.Limits(**limits.model_dump()),
+        limits=pb.Limits(
+            **limits.model_dump(), max_listed_options=MOST_LISTED, max_tag_chars=LONGEST_TAG
+        ),
         types=TYPES,
         schemes=kb.schemes,
         languages=kb.languages,

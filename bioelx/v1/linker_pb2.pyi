@@ -756,6 +756,8 @@ class Limits(_message.Message):
     QUEUE_SECONDS_FIELD_NUMBER: _builtins.int
     CALLER_MENTIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     CALLER_CALLS_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    MAX_LISTED_OPTIONS_FIELD_NUMBER: _builtins.int
+    MAX_TAG_CHARS_FIELD_NUMBER: _builtins.int
     max_documents: _builtins.int
     """per request"""
     max_mentions: _builtins.int
@@ -777,6 +779,10 @@ class Limits(_message.Message):
     caller_mentions_per_minute: _builtins.int
     """Of the caller who asks, over all that have its name; 0: as many as the server bears."""
     caller_calls_in_flight: _builtins.int
+    max_listed_options: _builtins.int
+    """LinkOptions: of types, of schemes, of label_languages"""
+    max_tag_chars: _builtins.int
+    """code points of a language tag"""
     def __init__(
         self,
         *,
@@ -792,10 +798,12 @@ class Limits(_message.Message):
         queue_seconds: _builtins.float = ...,
         caller_mentions_per_minute: _builtins.int = ...,
         caller_calls_in_flight: _builtins.int = ...,
+        max_listed_options: _builtins.int = ...,
+        max_tag_chars: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "caller_calls_in_flight", b"caller_calls_in_flight", "caller_mentions_per_minute", b"caller_mentions_per_minute", "default_top_k", b"default_top_k", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_mention_chars", b"max_mention_chars", "max_mentions", b"max_mentions", "max_message_bytes", b"max_message_bytes", "max_top_k", b"max_top_k", "queue_seconds", b"queue_seconds", "queue_tokens", b"queue_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "caller_calls_in_flight", b"caller_calls_in_flight", "caller_mentions_per_minute", b"caller_mentions_per_minute", "default_top_k", b"default_top_k", "max_document_chars", b"max_document_chars", "max_documents", b"max_documents", "max_listed_options", b"max_listed_options", "max_mention_chars", b"max_mention_chars", "max_mentions", b"max_mentions", "max_message_bytes", b"max_message_bytes", "max_tag_chars", b"max_tag_chars", "max_top_k", b"max_top_k", "queue_seconds", b"queue_seconds", "queue_tokens", b"queue_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

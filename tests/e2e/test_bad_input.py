@@ -66,6 +66,24 @@ def test_a_message_over_the_limit_is_refused(client):
     assert client.info()
 
 
+@pytest.mark.parametrize(
+    ("option", "one"), [("types", "disease"), ("schemes", "umls"), ("label_languages", "ko")]
+)
+def test_options_list_as_much_as_info_says_and_no_more(client, option, one):
+    most = client.info().limits.max_listed_options
+    assert client.search("flu", **{option: [one] * most}).candidates
+    with pytest.raises(InvalidRequestError, match=rf"^options\.{option}: .* more than {most}$"):
+        client.search("flu", **{option: [one] * (most + 1)})
+
+
+def test_a_language_tag_is_as_long_as_info_says_and_no_longer(client):
+    most = client.info().limits.max_tag_chars
+    tag = ("ko-x" + "-abcdefgh" * most)[:most]
+    assert client.search("flu", language=tag).candidates
+    with pytest.raises(InvalidRequestError, match=r"^language: "):
+        client.search("flu", language=tag + "a")
+
+
 def test_a_deadline_is_kept(server):
     with Client(server.address, timeout=0.02) as hasty, pytest.raises(ServiceError) as caught:
         hasty.link([document(f"disorder number {i}") for i in range(256)])
