@@ -174,7 +174,7 @@ class ServerSettings(BaseSettings):
     admin: bool = Field(
         False,
         description="without authentication, let everybody on this machine switch releases "
-        "(ReleaseAdmin); with it, callers of the role admin may",
+        "(ReleaseAdmin); with --tokens, callers of the role admin may, said or not",
     )
     keep_loaded: int = Field(
         0, ge=0, description="previous releases held in memory, for requests pinned to them"
@@ -219,7 +219,7 @@ class ServerSettings(BaseSettings):
     @property
     def offers_admin(self) -> bool:
         """Whether there is a ReleaseAdmin to call."""
-        return not self.release and (self.admin or self.authenticates)
+        return not self.release and (self.admin or self.tokens is not None)
 
     @field_validator("tls_key")
     @classmethod
@@ -259,12 +259,14 @@ class ServerSettings(BaseSettings):
     @field_validator("admin")
     @classmethod
     def _is_safe(cls, value: bool, info: ValidationInfo) -> bool:
-        known = info.data.get("tokens") or info.data.get("tls_client_ca")
-        if value and not known and not is_loopback(info.data.get("host", "")):
-            raise ValueError(
-                "whoever reaches the server could switch its release: only with --tokens, or with "
-                "a loopback --host, such as 127.0.0.1"
-            )
+        if value and not info.data.get("tokens"):
+            if info.data.get("tls_client_ca"):
+                raise ValueError("nobody could have the role admin: only --tokens gives it")
+            if not is_loopback(info.data.get("host", "")):
+                raise ValueError(
+                    "whoever reaches the server could switch its release: only with --tokens, or "
+                    "with a loopback --host, such as 127.0.0.1"
+                )
         if value and info.data.get("release"):
             raise ValueError("a server of one --release does not switch: leave one of them out")
         return value

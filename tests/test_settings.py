@@ -52,7 +52,12 @@ def test_admin_is_for_those_with_the_role_or_for_this_machine():
     assert not offers()
     assert offers(admin=True)
     assert offers(**TOKENS)
-    assert offers(host="0.0.0.0", **MUTUAL)
+    assert offers(host="0.0.0.0", **MUTUAL, **TOKENS)
+    assert not offers(host="0.0.0.0", **MUTUAL)  # nobody could have the role
     assert not offers(release="x", **TOKENS)
     with pytest.raises(BioelxError, match=r"^--admin .*loopback"):
         read_settings(ServerSettings, host="0.0.0.0", admin=True, **TLS, **INSECURE)
+    for host in ("127.0.0.1", "0.0.0.0"):
+        with pytest.raises(BioelxError, match=r"^--admin .*role admin: only --tokens gives"):
+            read_settings(ServerSettings, host=host, admin=True, **MUTUAL)
+        assert offers(host=host, admin=True, **MUTUAL, **TOKENS)

@@ -13,6 +13,7 @@ import yaml
 
 from bioelx.channel import SERVICE
 from bioelx.config import gather
+from bioelx.errors import BioelxError
 from bioelx.gate.check import EVALUATIONS
 from bioelx.settings import ServerSettings
 from bioelx_index.places import Places
@@ -65,6 +66,11 @@ def render(values: dict[str, Any], revision: int = 1) -> dict[str, dict[str, Any
     return found
 
 
+def settings_of(values: dict[str, Any]) -> str:
+    """The server's file."""
+    return str(render(values)["ConfigMap/lab-bioelx"]["data"]["bioelx.toml"])
+
+
 def pod_of(deployment: dict[str, Any]) -> dict[str, Any]:
     return deployment["spec"]["template"]["spec"]
 
@@ -108,7 +114,7 @@ def test_the_validator_finds_a_fault() -> None:
 def test_the_server_takes_its_settings(values: dict[str, Any], tmp_path: Path) -> None:
     objects = render(values)
     file = tmp_path / "bioelx.toml"
-    file.write_text(objects["ConfigMap/lab-bioelx"]["data"]["bioelx.toml"])
+    file.write_text(settings_of(values))
     settings = gather(ServerSettings, {}, file).settings
     pod = pod_of(objects["Deployment/lab-bioelx"])
     [container] = pod["containers"]
@@ -232,6 +238,26 @@ def test_without_certificates_or_callers_nothing_is_rendered() -> None:
             render(values)
     with pytest.raises(helm.HelmRenderError, match="clientCaSecretName needs"):
         render({**OPEN, "tls": {"clientCaSecretName": "ca"}})
+
+
+ADMIN = {"settings": {"admin": True}}
+
+
+def test_admin_is_rendered_only_with_callers_who_can_have_the_role() -> None:
+    assert "admin = true\n" in settings_of({**SECURE, **ADMIN})
+    for values in (OPEN, MUTUAL):
+        with pytest.raises(helm.HelmRenderError, match=r"settings.admin: only tokens.secretName"):
+            render({**values, **ADMIN})
+    with pytest.raises(helm.HelmRenderError, match=r"settings.admin: a server of one "):
+        render({**SECURE, "settings": {"admin": True, "release": "x"}})
+
+
+@pytest.mark.parametrize("values", [OPEN, MUTUAL], ids=["open", "mutual"])
+def test_the_server_would_refuse_that_admin_too(values: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "bioelx.toml"
+    file.write_text("admin = true\n" + settings_of(values))
+    with pytest.raises(BioelxError, match=r"admin: .*only (with )?--tokens"):
+        gather(ServerSettings, {}, file)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ capabilities:
 {{- if and .Values.tls.clientCaSecretName (not .Values.tls.secretName) }}
 {{- fail "tls.clientCaSecretName needs tls.secretName" }}
 {{- end }}
+{{- if and .Values.settings.admin (not .Values.tokens.secretName) }}
+{{- fail "settings.admin: only tokens.secretName gives callers the role admin" }}
+{{- end }}
+{{- if and .Values.settings.admin .Values.settings.release }}
+{{- fail "settings.admin: a server of one settings.release does not switch: leave one of them out" }}
+{{- end }}
 {{- $settings := deepCopy .Values.settings }}
 {{- $_ := set $settings "host" "0.0.0.0" }}
 {{- $_ := set $settings "port" .Values.ports.grpc }}
