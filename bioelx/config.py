@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from bioelx.errors import BioelxError, FileError
-from bioelx.settings import ServerSettings
+from bioelx.settings import MAY_BE_FOLDER, ServerSettings
 from bioelx.toml_file import explain, is_table, no_such_key, read_tables
 
 PREFIX = "BIOELX_"
@@ -71,11 +71,11 @@ class Effective(Generic[S]):
     def as_toml(self) -> str:
         """All of them as a file that, read from anywhere, says the same."""
 
-        def tell(key: str, _: FieldInfo) -> tuple[Any, str]:
+        def tell(key: str, field: FieldInfo) -> tuple[Any, str]:
             value: Any = self.settings
             for name in key.split("."):
                 value = getattr(value, name)
-            return _absolute(value), self.origins.get(key, "default")
+            return _from_folder(value, field, Path.cwd()), self.origins.get(key, "default")
 
         return explain(type(self.settings), tell=tell)
 
@@ -115,7 +115,8 @@ def gather(kind: type[S], flags: Mapping[str, Any], file: Path | None = None) ->
             table[setting.name] = said
             origins[setting.key] = f"environment {setting.variable}"
         elif file and setting.name in table:
-            table[setting.name] = _from_folder(table[setting.name], setting, file)
+            folder = file.absolute().parent
+            table[setting.name] = _from_folder(table[setting.name], setting.field, folder)
             origins[setting.key] = f"file {file}"
     try:
         return Effective(kind(**tables), origins)
@@ -187,20 +188,17 @@ def _in_environment(setting: Setting) -> Any:
         raise BioelxError(f"{setting.variable}: not JSON ({error})") from None
 
 
-def _from_folder(value: Any, setting: Setting, file: Path) -> Any:
-    """Paths of the file; any other value as it stands."""
-    kinds = (setting.field.annotation, *get_args(setting.field.annotation))
-    if Path not in kinds:
+def _from_folder(value: Any, field: FieldInfo, folder: Path) -> Any:
+    """Paths as they are meant from a folder; any other value as it stands."""
+    if isinstance(value, list | tuple):
+        return [_from_folder(each, field, folder) for each in value]
+    if not isinstance(value, str | Path) or not value:
         return value
-    if isinstance(value, list):
-        return [_from_folder(each, setting, file) for each in value]
-    return file.absolute().parent / Path(value).expanduser() if isinstance(value, str) else value
-
-
-def _absolute(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_absolute(each) for each in value]
-    return value.absolute() if isinstance(value, Path) else value
+    if Path in (field.annotation, *get_args(field.annotation)):
+        return folder / Path(value).expanduser()
+    if MAY_BE_FOLDER in field.metadata and (path := folder / Path(value).expanduser()).is_dir():
+        return str(path)
+    return value
 
 
 def _refused(

@@ -12,7 +12,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +22,9 @@ from bioelx.errors import BioelxError, FileError
 S = TypeVar("S", bound=BaseSettings)
 
 LoggedCalls = Literal["all", "errors", "none"]
+MAY_BE_FOLDER = "may be a folder"
+FolderOrId = Annotated[str, MAY_BE_FOLDER]
+"""A folder if there is one of that name, else an id of something kept elsewhere."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHIPPED_ENCODER = "models/bioelx-e5-small-int8"
@@ -145,7 +148,7 @@ class ServerSettings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    release: str = Field(
+    release: FolderOrId = Field(
         "",
         description="release id or folder, for good; empty: the active one, and whichever becomes "
         "active later",
@@ -180,7 +183,9 @@ class ServerSettings(BaseSettings):
         0, ge=0, description="previous releases held in memory, for requests pinned to them"
     )
     threads: int = Field(0, ge=0, description="threads for models and search; 0: all cores")
-    ranker: str = Field("", description="folder or hub id of a reranker; empty: retrieval only")
+    ranker: FolderOrId = Field(
+        "", description="folder or hub id of a reranker; empty: retrieval only"
+    )
     ranker_precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the reranker's weights; auto: bfloat16 on a GPU, float32 on a CPU"
     )

@@ -183,6 +183,34 @@ def test_what_is_shown_says_the_same_from_anywhere(
     assert tomllib.loads(again.as_toml()) == tomllib.loads(said.stdout)
 
 
+@pytest.mark.parametrize("key", ["ranker", "release"])
+def test_a_folder_is_meant_from_where_it_was_said_and_an_id_stays_one(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("here/kept", "conf/kept", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    for flags, file, expected in (
+        ({key: "kept"}, {}, "here/kept"),
+        ({}, {key: "kept"}, "conf/kept"),
+        ({}, {key: "../here"}, "here"),
+        ({}, {key: str(tmp_path / "conf")}, "conf"),
+    ):
+        as_file(file, tmp_path / "conf" / "a.toml")
+        with monkeypatch.context() as patched:
+            said = gather(ServerSettings, flags, Path("../conf/a.toml")).as_toml()
+            patched.chdir(tmp_path / "elsewhere")
+            Path("copy.toml").write_text(said, encoding="utf-8")
+            again = gather(ServerSettings, {}, Path("copy.toml"))
+        assert Path(getattr(again.settings, key)).samefile(tmp_path / expected)
+        assert tomllib.loads(again.as_toml()) == tomllib.loads(said)
+    for name in ("", "owner/name", "20260101T000000Z-0a1b2c3d"):
+        as_file({key: name}, tmp_path / "conf" / "a.toml")
+        effective = gather(ServerSettings, {}, tmp_path / "conf" / "a.toml")
+        assert getattr(effective.settings, key) == name
+        assert tomllib.loads(effective.as_toml())[key] == name
+
+
 def test_a_path_in_a_file_is_meant_from_the_file(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     as_file({"home": "kept"}, tmp_path / "conf" / "a.toml")
