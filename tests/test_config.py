@@ -35,11 +35,8 @@ OWN_VALUES: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of the machine that runs the tests, and a folder with one file."""
-    for setting in SETTINGS.values():
-        monkeypatch.delenv(setting.variable, raising=False)
-    monkeypatch.delenv("BIOELX_CONFIG", raising=False)
+def _in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder with one file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").touch()
 

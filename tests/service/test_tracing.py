@@ -18,9 +18,7 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @pytest.fixture(autouse=True)
-def _no_variables(monkeypatch):
-    for name in ("OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        monkeypatch.delenv(name, raising=False)
+def _endpoint(monkeypatch):
     monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:1")
 
 

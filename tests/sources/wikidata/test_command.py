@@ -30,10 +30,7 @@ PUBLIC = ["--endpoint", "https://query.wikidata.org/sparql"]
         ([*PUBLIC, "--events", "https://streams.example"], "only with --changes events"),
     ],
 )
-def test_options_that_do_not_fit_say_so(
-    options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("BIOELX_USER_AGENT", raising=False)
+def test_options_that_do_not_fit_say_so(options: list[str], message: str, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "out")]
     with pytest.raises((BioelxError, FileError, SourceError), match=message):
         CliRunner().invoke(app, ["wikidata", *options, *out], catch_exceptions=False)
