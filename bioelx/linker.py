@@ -372,7 +372,8 @@ class Linker:
         kb = self.knowledge_base
         found = (kb.row_of(candidate.concept.concept_id) for candidate in candidates)
         rows = [row for row in found if row is not None]
-        names = [kb.best_names(rows, each, NAMES_READ) for each in dict.fromkeys((language, "en"))]
+        tags = dict.fromkeys((language.split("-")[0], "en"))  # best_names knows no regions
+        names = [kb.best_names(rows, tag, NAMES_READ) for tag in tags]
         return [
             replace(candidate, names=tuple(chain.from_iterable(of_candidate)))
             for candidate, *of_candidate in zip(candidates, *names, strict=True)

@@ -179,6 +179,16 @@ def test_the_ranker_reads_names_in_the_mentions_language_and_in_english(contrary
     assert not any(candidate.names for candidate in link.candidates)
 
 
+def test_the_ranker_reads_english_names_once_whatever_the_region(contrary: Linker) -> None:
+    def read(language: str) -> list[tuple[str, ...]]:
+        contrary.link([Query.bare("influenza", language)], LinkOptions(rerank=Rerank.ALWAYS))
+        return [candidate.names for candidate in contrary.ranker.weighed]
+
+    assert any(read("en"))
+    assert read("en-US") == read("en")
+    assert read("fi-FI") == read("fi") != read("en")
+
+
 def test_auto_asks_the_ranker_only_in_doubt(contrary: Linker) -> None:
     for mention, asked in [("asthma", False), ("some thing that nobody named", True)]:
         contrary.ranker.read.clear()
