@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -42,6 +44,21 @@ class SourceError(BioelxError):
 
 class InstallationError(BioelxError):
     """A part of the installation is missing; the message names the command that adds it."""
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Imports of packages that only an extra of the installation brings, for `what` needs them.
+
+    Raises:
+        InstallationError: one of them is not there.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise InstallationError(
+            f"{what} needs {error.name}: pip install 'bioelx[{extra}]'"
+        ) from None
 
 
 class OverloadedError(BioelxError):

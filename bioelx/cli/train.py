@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bioelx.cli.output import console
-from bioelx.errors import InstallationError
+from bioelx.errors import needing
 from bioelx.release import find_release
 from bioelx.settings import home
 
@@ -75,7 +73,7 @@ def encoder(
         typer.echo(explanation(TrainSettings), nl=False)
         return
     settings = read_settings(config, setting or (), TrainSettings)
-    with _what_train_installs():
+    with needing("train", "training"):
         from bioelx_index.train.encoder import train_encoder
     from bioelx_index.progress import Stages
 
@@ -118,7 +116,7 @@ def ranker(
         typer.echo(explanation(RankerSettings), nl=False)
         return
     settings = read_settings(config, setting or (), RankerSettings)
-    with _what_train_installs():
+    with needing("train", "training"):
         from bioelx_index.train.ranker.train import train_ranker
     from bioelx_index.progress import Stages
 
@@ -126,14 +124,3 @@ def ranker(
     trained = train_ranker(find_release(release), settings, folder, Stages(console()))
     if trained.is_dir():  # of several processes only the first writes it
         console().print(f"[bold]{trained}[/] is ready. Next: bioelx serve --ranker {trained}")
-
-
-@contextmanager
-def _what_train_installs() -> Iterator[None]:
-    """Imports that need the extra `train`."""
-    try:
-        yield
-    except ImportError as error:
-        raise InstallationError(
-            f"training needs {error.name}: pip install 'bioelx[train]'"
-        ) from None

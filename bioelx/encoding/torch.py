@@ -9,15 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bioelx.encoding.encoder import EncoderCard
-from bioelx.errors import FileError, InstallationError
+from bioelx.errors import FileError, needing
 
-try:
+with needing("torch", "this encoder"):
     import torch
     from sentence_transformers import SentenceTransformer
-except ImportError:
-    raise InstallationError(
-        "this encoder needs torch and sentence-transformers: pip install 'bioelx[torch]'"
-    ) from None
 
 _BATCH = 128  # texts in one run
 _NO_MEMORY_ON_CPU = "DefaultCPUAllocator: can't allocate memory"  # torch has no type for it

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
-from bioelx.errors import FileError, InstallationError
+from bioelx.errors import FileError, needing
 from bioelx.ranking.batches import batches
 from bioelx.ranking.card import read_below
 from bioelx.ranking.prompt import PromptBuilder
@@ -17,14 +17,10 @@ from bioelx.ranking.texts import CANDIDATE_TOKENS, WINDOW_TOKENS
 from bioelx.ranking.window import Window
 from bioelx.types import Candidate, Concept, Name
 
-try:
+with needing("torch", "this ranker"):
     import torch
     from torch.nn.utils.rnn import pad_sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
-except ImportError:
-    raise InstallationError(
-        "this ranker needs torch and transformers: pip install 'bioelx[torch]'"
-    ) from None
 
 _BATCH = 16  # candidates read together: bounds the memory, whatever top_k a caller asks for
 _NO_MEMORY_ON_CPU = "DefaultCPUAllocator: can't allocate memory"  # torch has no type for it

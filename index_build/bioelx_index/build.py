@@ -26,7 +26,7 @@ from bioelx.confidence import CONFIDENCE_FILE, ConfidenceModel, Fit
 from bioelx.confidence import SCHEMA as CONFIDENCE_SCHEMA
 from bioelx.encoding import Encoder, open_encoder
 from bioelx.encoding.encoder import CARD_FILE, read_card, read_held_out
-from bioelx.errors import BioelxError, FileError, InstallationError, NotFoundError
+from bioelx.errors import BioelxError, FileError, NotFoundError, needing
 from bioelx.gate import activate_checked
 from bioelx.kb import KnowledgeBase
 from bioelx.kb.tables import CONCEPTS_FILE, NAMES_FILE, prepare, write_table
@@ -426,12 +426,8 @@ def _train(job: _Job, draft: Path) -> None:
                 stage.unchanged = True
                 stage.result = read_card(result.folder / "encoder").name
         else:
-            try:
+            with needing("train", "training"):
                 from bioelx_index.train.encoder import train_encoder  # brings torch
-            except ImportError as error:
-                raise InstallationError(
-                    f"training needs {error.name}: pip install 'bioelx[train]'"
-                ) from None
             work = result.folder / "work"  # where a killed training goes on
             training, vectors = job.settings.encoder.training, job.places.cache / VECTORS
             trained = train_encoder(draft, training, work, job.stages, vectors)

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from bioelx.encoding import open_encoder
 from bioelx.encoding.encoder import read_card
-from bioelx.errors import BioelxError, InstallationError
+from bioelx.errors import BioelxError, needing
 from bioelx.kb.tables import NAMES_FILE
 from bioelx.release import find_release
 from bioelx.release.manifest import stamp_file
@@ -101,12 +101,8 @@ def _method(line: Line, training: TrainSettings | None, questions: Questions, wo
 
 def _trained(training: TrainSettings, work: Work) -> Path:
     """The encoder of a training, which goes on where it was stopped."""
-    try:
+    with needing("train", "training"):
         from bioelx_index.train.encoder import STABLE, train_encoder
-    except ImportError as error:
-        raise InstallationError(
-            f"training needs {error.name}: pip install 'bioelx[train]'"
-        ) from None
     out = work.out / "trainings" / _digest_of_training(training, work)[:12]
     cache = home() / "cache" / "vectors"  # of a teacher: the same for all who ask it
     encoder = train_encoder(work.tables, training, out, work.stages, cache)
