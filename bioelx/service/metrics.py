@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from importlib.metadata import version
-from wsgiref.simple_server import WSGIServer
 
 import grpc
 from prometheus_client import (
@@ -19,7 +18,6 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -28,7 +26,6 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from bioelx.errors import cannot_listen
 from bioelx.service.cache import CacheStats
 from bioelx.service.call import Call, CallWatcher, LinkedRequest
 from bioelx.service.engine import Engine, Engines
@@ -37,7 +34,6 @@ from bioelx.service.loading import CanaryRecord
 from bioelx.service.pipeline import PipelineStats, StageStats
 from bioelx.service.stats import EngineStats
 from bioelx.service.switch import SwitchRecord
-from bioelx.settings import host_and_port
 from bioelx.types import Timing
 from bioelx.v1 import linker_pb2 as pb
 
@@ -259,17 +255,3 @@ def new_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
-
-
-def serve_metrics(registry: CollectorRegistry, address: str) -> WSGIServer:
-    """Answers `GET /metrics` in threads of its own, until `shutdown` and `server_close`.
-
-    Raises:
-        ServiceError: the address cannot be listened on.
-    """
-    host, port = host_and_port(address)
-    try:
-        server, _ = start_http_server(port, host, registry)
-    except OSError:
-        raise cannot_listen(address) from None
-    return server

@@ -14,7 +14,8 @@ from bioelx.errors import cannot_listen
 from bioelx.service.call import CallWatcher
 from bioelx.service.health import Health
 from bioelx.service.logs import CallLog, log
-from bioelx.service.metrics import CallMetrics, ServerMetrics, new_registry, serve_metrics
+from bioelx.service.metrics import CallMetrics, ServerMetrics, new_registry
+from bioelx.service.metrics_port import serve_metrics
 from bioelx.service.security.bounds import HEALTH_CONNECTIONS, connection_bounds
 from bioelx.service.tracing import open_spans
 from bioelx.settings import ServerSettings, host_and_port

@@ -3,8 +3,10 @@
 Sizes of messages are a setting (max_message_bytes), and what a known caller may ask is its quota.
 """
 
-CONNECTIONS, HEALTH_CONNECTIONS = 800, 64
+CONNECTIONS, HEALTH_CONNECTIONS, METRICS_CONNECTIONS = 800, 64, 16
 """Together less than the 1024 file descriptors that a process often has."""
+METRICS_SECONDS = 10.0
+"""For one answer to Prometheus, which itself waits no longer unless it is told to."""
 
 
 def connection_bounds(connections: int) -> tuple[tuple[str, int], ...]:
