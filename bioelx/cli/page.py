@@ -19,6 +19,8 @@ from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from bioelx.disk import write_whole
+
 COLOURS = ("#1f5fbf", "#d9822b", "#1b7f4b", "#7d4bb3", "#b3261e", "#4a5568")
 """For the series of a plot, one after the other; told apart by most colour-blind readers too."""
 
@@ -63,9 +65,7 @@ def write_page(path: Path, package: str, template: str, **values: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    draft = path.with_suffix(".part")
-    draft.write_text(environment.get_template(template).render(values), encoding="utf-8")
-    draft.replace(path)
+    write_whole(environment.get_template(template).render(values).encode(), path)
 
 
 @contextmanager

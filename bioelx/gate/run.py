@@ -9,10 +9,10 @@ from pathlib import Path
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from bioelx.disk import write_whole
 from bioelx.gate.rows import Row, RowSet
 from bioelx.kb import KnowledgeBase
 from bioelx.linker import Linker
-from bioelx.release.disk import write_whole
 from bioelx.types import Status
 
 RESULT_FILE = "regression.json"

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from bioelx.cards import read_stamped
+from bioelx.disk import write_whole
 from bioelx.errors import FileError
 
 CARD_FILE = "ranker.json"
@@ -61,9 +62,8 @@ class AutoThreshold:
 def write_auto(threshold: AutoThreshold, folder: Path) -> None:
     """Writes `auto.json` into a ranker's folder; it appears when it is whole."""
     said = {"schema": AUTO_SCHEMA, **asdict(threshold)}
-    draft = folder / f"{AUTO_FILE}.part"
-    draft.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    draft.replace(folder / AUTO_FILE)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    write_whole(orjson.dumps(said, option=options), folder / AUTO_FILE)
 
 
 def read_below(model: str) -> float:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bioelx.release.disk import flush
+from bioelx.disk import flush
 from bioelx.release.manifest import FileStamp, stamp_file
 
 PIECES = ".pieces"

@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from bioelx.disk import flush, write_whole
 from bioelx.errors import FileError, NotFoundError
-from bioelx.release.disk import flush, write_whole
 from bioelx.release.lock import locked
 from bioelx.release.manifest import (
     MANIFEST_FILE,

@@ -24,8 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from bioelx.disk import write_whole
 from bioelx.errors import FileError, NotFoundError
-from bioelx.release.disk import write_whole
 from bioelx.release.lock import locked
 from bioelx.service.caller import Caller, Role
 from bioelx.service.security.reread import read_bytes

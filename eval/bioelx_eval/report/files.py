@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bioelx.disk import write_whole
 from bioelx.errors import FileError
 from bioelx_eval.predictions import PREDICTIONS_SCHEMA
 
@@ -121,9 +122,8 @@ class PredictionsFile:
 def write_scores(content: Mapping[str, Any], folder: Path) -> None:
     """Writes `scores.json`; it appears when it is whole."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    draft = folder / f"{SCORES_FILE}.part"
-    draft.write_bytes(orjson.dumps({"schema": SCHEMA, **content}, option=options))
-    draft.replace(folder / SCORES_FILE)
+    said = orjson.dumps({"schema": SCHEMA, **content}, option=options)
+    write_whole(said, folder / SCORES_FILE)
 
 
 def _read_scores(path: Path) -> tuple[dict[str, Any], int]:

@@ -20,6 +20,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from bioelx.disk import write_whole
 from bioelx.errors import BioelxError, FileError
 from bioelx_index.progress import Stage
 from bioelx_index.train.history import NAMES, SECONDS, last_checkpoint, step_of
@@ -60,9 +61,8 @@ def keep_settings(
         return
     if is_first_process():
         out.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".draft")  # other processes may be waiting for the whole
-        draft.write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
-        draft.replace(path)
+        # Other processes may be waiting for the whole.
+        write_whole(orjson.dumps(said, option=orjson.OPT_INDENT_2), path)
 
 
 def first_step(out: Path) -> int:
