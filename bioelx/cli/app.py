@@ -24,7 +24,7 @@ COMMANDS = {
     "info": ("bioelx.cli.lookup:info", "Show what a server or a release is."),
     "pull": ("bioelx.cli.pull:app", "Pull a source into a folder that builds take."),
     "build": ("bioelx.cli.build:build", "Build a release from sources."),
-    "train": ("bioelx.cli.train:app", "Train an encoder on a knowledge base's names."),
+    "train": ("bioelx.cli.train:app", "Train an encoder or a ranker on a release."),
     "update": ("bioelx.cli.build:update", "Build the next release from what has changed."),
     "cache": ("bioelx.cli.cache:app", "Look at what builds keep, and remove what is not needed."),
     "release": ("bioelx.cli.release:app", "List, activate, verify and roll back releases."),

@@ -39,7 +39,10 @@ Server = Annotated[
 ]
 Release = Annotated[str, typer.Option(help="Release id or folder; empty: the active one.")]
 Language = Annotated[str, typer.Option(help="Language where the input names none: de, pt-BR.")]
-TopK = Annotated[int | None, typer.Option(min=1, help="Candidates for a mention.")]
+TopK = Annotated[
+    int | None,
+    typer.Option(min=1, help="Candidates for a mention. Default: the server's (10, if not set)."),
+]
 Types = Annotated[list[str] | None, typer.Option("--type", help="Only this type; repeat.")]
 Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only xrefs of it; repeat.")]
 LabelLanguages = Annotated[
