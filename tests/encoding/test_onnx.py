@@ -1,5 +1,6 @@
 """The shipped encoder, as a release carries it."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioelx.encoding import Encoder, open_encoder
+from bioelx.encoding.onnx import _BATCH_TOKENS, _batches
 from bioelx.errors import FileError
 from bioelx.settings import SHIPPED_ENCODER, shipped
 
@@ -53,6 +55,31 @@ def test_a_text_has_one_vector_whatever_its_company(encoder: Encoder, texts: lis
     together = encoder.encode(texts)
     for text, vector in zip(texts, together, strict=True):
         np.testing.assert_allclose(encoder.encode([text])[0], vector, atol=1e-4)
+
+
+@given(st.lists(st.integers(2, 64), max_size=300), st.integers(1, 200))
+def test_batches_hold_every_text_once_and_not_too_much(lengths: list[int], run: int) -> None:
+    batches = _batches(lengths, run)
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
+    for rows in batches:
+        assert len(rows) * max(lengths[row] for row in rows) <= _BATCH_TOKENS
+
+
+@given(st.lists(st.integers(2, 64), min_size=1, max_size=9), st.integers(1, 200))
+def test_no_other_split_by_length_computes_less(lengths: list[int], run: int) -> None:
+    ordered = sorted(lengths)
+    inner = range(1, len(ordered))
+    splits = itertools.chain(*(itertools.combinations(inner, cuts) for cuts in range(len(ordered))))
+    least = min(
+        sum(run + (end - start) * ordered[end - 1] for start, end in itertools.pairwise(ends))
+        for ends in ((0, *split, len(ordered)) for split in splits)
+    )
+    batches = _batches(lengths, run)
+    assert sum(run + len(rows) * max(lengths[row] for row in rows) for rows in batches) == least
+
+
+def test_short_texts_are_not_padded_to_a_long_one() -> None:
+    assert sorted(map(sorted, _batches([5, 60, 6, 5], 12))) == [[0, 2, 3], [1]]
 
 
 def test_a_very_long_text_is_cut_at_the_limit(encoder: Encoder) -> None:
