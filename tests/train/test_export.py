@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 pytest.importorskip("onnx", reason="needs the train extra")
 pytest.importorskip("safetensors", reason="needs the train extra")
 
+import onnx
 from tokenizers import Tokenizer
 
 from bioelx.encoding import open_encoder
@@ -87,6 +89,16 @@ def test_a_vector_does_not_depend_on_the_batch(make_model, tmp_path):
     np.testing.assert_allclose(encoder.encode(TEXTS), alone, atol=1e-5)
     ragged = encoder._run([[0, 2], *([0, *[9] * size, 2] for size in (3, 20, 1))])
     np.testing.assert_allclose(ragged[0], encoder._run([[0, 2]])[0], atol=1e-5)
+
+
+def test_onnxruntime_puts_no_slower_operators_in(make_model, tmp_path):
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    ort.InferenceSession(str(run_export(make_model(), tmp_path / "out") / "model.onnx"), options)
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    run = {node.op_type for node in nodes}
+    assert {"LayerNormalization", "Gelu", "MatMulIntegerToFloat"} <= run
+    assert not run & {"SkipLayerNormalization", "BiasGelu"}
 
 
 def test_export_writes_the_same_bytes_again(make_model, tmp_path):

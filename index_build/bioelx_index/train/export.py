@@ -10,6 +10,9 @@ The graph is written straight from the folder's weights. It takes `input_ids` an
   the batch that it comes in, and no scale is fitted to a sample of texts.
 - A few channels reach ten times further than the rest and would blind the whole row: they are
   divided, and their weights multiplied, by a fixed factor, as in SmoothQuant (Xiao et al. 2023).
+- Biases and residuals are added with Sum, on purpose: after an Add, onnxruntime (1.32) takes its
+  own SkipLayerNormalization and BiasGelu, which on a CPU need four times and 1.3 times what Sum,
+  then LayerNormalization or Gelu, need.
 """
 
 from __future__ import annotations
@@ -268,8 +271,9 @@ def body(
         )
 
     def add_and_norm(x: str, y: str, bias: str, norm: str, name: str) -> str:
-        inputs = [x, y, keep(f"{norm}.weight"), keep(f"{norm}.bias"), keep(bias)]
-        return graph.microsoft("SkipLayerNormalization", inputs, name, epsilon=epsilon)
+        total = graph.add("Sum", [x, y, keep(bias)], f"{name}.sum")
+        inputs = [total, keep(f"{norm}.weight"), keep(f"{norm}.bias")]
+        return graph.add("LayerNormalization", inputs, name, epsilon=epsilon)
 
     packed, scales = quantise_table(weights["embeddings.word_embeddings.weight"], table_bits)
     words = graph.microsoft(
@@ -320,7 +324,8 @@ def body(
         x = add_and_norm(x, y, f"{out}.dense.bias", f"{out}.LayerNorm", out)
         inner, out = f"{at}.intermediate.dense", f"{at}.output"
         y = graph.linear(*even(x, weights[f"{inner}.weight"].T), inner)
-        y = graph.microsoft("BiasGelu", [y, keep(f"{inner}.bias")], f"{at}.gelu")
+        y = graph.add("Sum", [y, keep(f"{inner}.bias")], f"{at}.biased")
+        y = graph.add("Gelu", [y], f"{at}.gelu")
         y = graph.linear(y, weights[f"{out}.dense.weight"].T, f"{out}.dense", gelu=True)
         x = add_and_norm(x, y, f"{out}.dense.bias", f"{out}.LayerNorm", out)
 
