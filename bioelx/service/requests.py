@@ -64,7 +64,7 @@ class RequestSize(NamedTuple):
     marked: int
     """Characters of all its mentions together; those of one place count as often as it is named."""
     problem: InvalidRequestError | None = None
-    """Where it is larger than is allowed; then nothing else is counted but its bytes."""
+    """Where it is empty or larger than is allowed; then nothing is counted but its bytes."""
 
 
 def plan_link(request: pb.LinkRequest, linker: Linker, limits: Limits) -> LinkPlan:
@@ -154,13 +154,12 @@ def field_error(error: InvalidRequestError) -> pb.FieldError:
 
 
 def measure(request: pb.LinkRequest, limits: Limits) -> RequestSize:
-    """Says how large a request is, before anything of it is read.
-
-    Raises:
-        InvalidRequestError: larger than is allowed.
-    """
-    mentions = _count_mentions(request, limits)
+    """Says how large a request is, before anything of it is read."""
     size = request.ByteSize()
+    try:
+        mentions = _count_mentions(request, limits)
+    except InvalidRequestError as problem:
+        return RequestSize(0, size, 0, problem)
     marked = sum(
         max(0, mention.end - mention.start)
         for document in request.documents
@@ -170,6 +169,7 @@ def measure(request: pb.LinkRequest, limits: Limits) -> RequestSize:
 
 
 def _count_mentions(request: pb.LinkRequest, limits: Limits) -> int:
+    """Raises InvalidRequestError where there are none, or more than are allowed."""
     documents = request.documents
     if not documents:
         raise InvalidRequestError("documents", "must hold at least one document")

@@ -156,11 +156,14 @@ def test_stream_answers_each_request_and_the_bad_ones_in_place(client):
     requests = [link_request([document("flu")], id=str(i), top_k=1) for i in range(40)]
     requests[7].options.top_k = 1000
     requests[8].options.release = "20200101T000000Z-00000000"
+    requests[9].ClearField("documents")
+    requests[10].documents.extend([document("flu")] * client.info().limits.max_documents)
     requests.append(link_request([document("flu")]))  # no id
     replies = {reply.id: reply for reply in client.link_stream(iter(requests))}
     assert set(replies) == {"", *map(str, range(40))}
     errors = {key: reply.error.field for key, reply in replies.items() if reply.HasField("error")}
-    assert errors == {"7": "options.top_k", "8": "options.release", "": "id"}
+    expected = {"7": "options.top_k", "8": "options.release", "9": "documents", "10": "documents"}
+    assert errors == {**expected, "": "id"}
     assert all(r.documents[0].links[0].candidates for k, r in replies.items() if k not in errors)
 
 

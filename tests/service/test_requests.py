@@ -108,6 +108,13 @@ def test_mentions_of_one_place_count_as_often_as_they_are_named():
     assert size == (4, asked.ByteSize(), 60, None)
 
 
+def test_what_is_larger_than_allowed_is_told_with_its_size():
+    asked = request(*[{"text": "flu"}] * (LIMITS.max_documents + 1))
+    mentions, size, marked, problem = measure(asked, LIMITS)
+    assert (mentions, size, marked) == (0, asked.ByteSize(), 0)
+    assert problem.field == "documents"
+
+
 def test_another_release_is_not_found_and_the_loaded_one_is_named(tiny_linker):
     with pytest.raises(NotFoundError, match=tiny_linker.manifest.id):
         plan_link(
