@@ -88,7 +88,7 @@ class Limits(BaseSettings):
         65_536, ge=1, description="tokens taken on and not yet answered before overload"
     )
     queue_seconds: float = Field(
-        0.8, gt=0, description="time in which what is taken on can be answered, before overload"
+        1.2, gt=0, description="time in which what is taken on can be answered, before overload"
     )
 
     @field_validator("default_top_k")

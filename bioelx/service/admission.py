@@ -7,8 +7,8 @@ measured while there was more work than could be done; `queue_tokens` bounds the
 the rate. More in the queue would not be answered any sooner, only later.
 
 A burst may fill all of it. What stands in it for longer is no burst but too much work, which no
-queue helps against: then half of the bound holds until the queue is nearly empty, so that those who
-are taken on do not wait longer than on a busy day (after Nichols and Jacobson 2012, "controlled
+queue helps against: then a third of the bound holds until the queue is nearly empty, so that those
+who are taken on do not wait longer than on a busy day (after Nichols and Jacobson 2012, "controlled
 delay", where a queue may be long for a short time only).
 """
 
@@ -29,9 +29,12 @@ OWN_SIZES = 24
 that takes: who brings much work expects it to take time, and a usual pool of callers, 16 of 32
 mentions each, more or less, is not turned away by a server that is theirs alone. As long as no rate
 has been measured, the bound is LEAST_TOKENS for any size."""
-STANDING_SECONDS = 2.0
-"""For so long the queue may be more than half full and count as a burst: the load of a release, for
-one, slows a server down for some seconds."""
+LONG, STANDING_SECONDS = 0.75, 2.0
+"""A queue that is fuller than this share for longer is no burst's. The load of a release, for one,
+slows a server down for some seconds, and a server that is not overloaded has room for that."""
+STANDING_SHARE = 1 / 3
+"""Of the bound, where there is too much work."""
+_NEARLY_EMPTY = 0.125
 BYTES_PER_TOKEN = 1024
 """A request is held while its mentions wait: it weighs as many tokens at least, whatever in it is
 large."""
@@ -86,7 +89,7 @@ class Admission:
         self._measured = 0
         self._overloaded = False
         self._long_since: float | None = None
-        """Since when the queue has been more than half full."""
+        """Since when the queue has been a long one."""
         self.tokens = 0
         """Taken on and not yet answered."""
         self.rejected = 0
@@ -96,7 +99,7 @@ class Admission:
     def bound(self) -> int:
         """Tokens that may be in the server together."""
         whole = self._whole
-        return max(1, whole // 2) if self._overloaded else whole
+        return max(1, int(whole * STANDING_SHARE)) if self._overloaded else whole
 
     @property
     def _whole(self) -> int:
@@ -114,9 +117,9 @@ class Admission:
     def _note_length(self) -> None:
         """Tells a burst from more work than can be done."""
         full = self.tokens / self._whole
-        if full <= 0.5:
+        if full <= LONG:
             self._long_since = None
-            self._overloaded = self._overloaded and full > 0.125
+            self._overloaded = self._overloaded and full > _NEARLY_EMPTY
         elif self._long_since is None:
             self._long_since = monotonic()
         elif monotonic() - self._long_since > STANDING_SECONDS:

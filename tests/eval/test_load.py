@@ -241,7 +241,7 @@ def test_bars() -> None:
 
 def test_growth_is_of_the_last_quarter_by_the_first() -> None:
     held = [100, 100, 900, 100, 150, 150, 110, 110]  # a spike moves no median of many
-    phase = Phase(samples=[Sample(n, mb, mb, 1, 1) for n, mb in enumerate(held)])
+    phase = Phase(samples=[Sample(n, mb, mb, 1, 1, {}) for n, mb in enumerate(held)])
     assert phase.growth(lambda sample: sample.resident) == pytest.approx(1.1)
 
 

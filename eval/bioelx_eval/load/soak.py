@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import cycle
@@ -92,12 +94,18 @@ class Sample:
     """Resident memory that no other process can share."""
     files: int
     threads: int
+    named: Mapping[str, int]
+    """Threads by their names; those that nobody named have the program's."""
 
     @classmethod
     def of(cls, pid: int, at: float) -> Sample:
         held, process = Held.of(pid), Path(f"/proc/{pid}")
-        files, threads = (sum(1 for _ in (process / each).iterdir()) for each in ("fd", "task"))
-        return cls(at, held.resident, held.own, files, threads)
+        files = sum(1 for _ in (process / "fd").iterdir())
+        named: Counter[str] = Counter()
+        for name in process.glob("task/*/comm"):
+            with suppress(OSError):  # the thread has ended since
+                named[name.read_text(encoding="utf-8").strip()] += 1
+        return cls(at, held.resident, held.own, files, named.total(), dict(named))
 
 
 @dataclass(slots=True)
@@ -347,7 +355,13 @@ def _findings(
             Grid(
                 ("the server", "resident, MB", "of its own, MB", "open files", "threads"),
                 [
-                    (name, number(s.resident), number(s.own), f"{s.files}", f"{s.threads}")
+                    (
+                        name,
+                        number(s.resident),
+                        number(s.own),
+                        f"{s.files}",
+                        ", ".join(f"{count} {kind}" for kind, count in sorted(s.named.items())),
+                    )
                     for name, s in held
                 ],
             ),
