@@ -7,7 +7,7 @@ measured while there was more work than could be done; `queue_tokens` bounds the
 the rate. More in the queue would not be answered any sooner, only later.
 
 A burst may fill all of it. What stands in it for longer is no burst but too much work, which no
-queue helps against: then a third of the bound holds until the queue is nearly empty, so that those
+queue helps against: then a fourth of the bound holds until the queue is nearly empty, so that those
 who are taken on do not wait longer than on a busy day (after Nichols and Jacobson 2012, "controlled
 delay", where a queue may be long for a short time only).
 """
@@ -32,7 +32,7 @@ has been measured, the bound is LEAST_TOKENS for any size."""
 LONG, STANDING_SECONDS = 0.75, 2.0
 """A queue that is fuller than this share for longer is no burst's. The load of a release, for one,
 slows a server down for some seconds, and a server that is not overloaded has room for that."""
-STANDING_SHARE = 1 / 3
+STANDING_SHARE = 1 / 4
 """Of the bound, where there is too much work."""
 _NEARLY_EMPTY = 0.125
 BYTES_PER_TOKEN = 1024

@@ -68,7 +68,7 @@ def measured(admission: Admission, clock, tokens_per_second: int) -> None:
         admission.served(tokens_per_second // 2, more=True)
 
 
-async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_a_third(clock):
+async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_a_fourth(clock):
     admission = Admission(LIMITS)
     measured(admission, clock, 1000)
     whole = admission.bound
@@ -79,13 +79,13 @@ async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_a_third(clock):
         await enter(stack, admission, MENTION)  # still a burst
         clock.now += module.STANDING_SECONDS
         await enter(stack, admission, MENTION)
-        assert admission.bound == whole // 3
+        assert admission.bound == whole // 4
         with pytest.raises(OverloadedError):
             await enter(stack, admission, MENTION)
     assert admission.bound == whole, "the queue is empty, and the next burst may come"
 
 
-async def test_what_stands_in_the_queue_has_a_third_where_memory_is_the_bound(clock):
+async def test_what_stands_in_the_queue_has_a_fourth_where_memory_is_the_bound(clock):
     limits = Limits(queue_tokens=2000, queue_seconds=2.0)
     admission = Admission(limits)
     measured(admission, clock, 100_000)
@@ -95,7 +95,7 @@ async def test_what_stands_in_the_queue_has_a_third_where_memory_is_the_bound(cl
             await enter(stack, admission, MENTION)
         clock.now += 2 * module.STANDING_SECONDS
         await enter(stack, admission, MENTION)
-        assert admission.bound == limits.queue_tokens // 3
+        assert admission.bound == limits.queue_tokens // 4
 
 
 async def test_the_overload_is_not_over_before_the_queue_is_nearly_empty(clock):
@@ -106,9 +106,9 @@ async def test_the_overload_is_not_over_before_the_queue_is_nearly_empty(clock):
         places = [await enter(stack, admission, MENTION) for _ in range(whole // MENTION - 1)]
         clock.now += 2 * module.STANDING_SECONDS
         await enter(stack, admission, MENTION)
-        while admission.tokens > whole // 4:
+        while admission.tokens > whole // 5:
             places.pop().weigh(0, 1, 0)
-        assert admission.bound == whole // 3
+        assert admission.bound == whole // 4
 
 
 async def test_a_large_request_may_wait_longer_than_a_small_one(clock):
