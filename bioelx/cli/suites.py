@@ -82,7 +82,9 @@ def refusals(
                 if tested is releases[-1]:
                     raise
                 # A release of an earlier version: nothing can be compared with what cannot be read.
-                shown.print(f"not compared with {outcome.baseline}: {error}", soft_wrap=True)
+                shown.print(
+                    f"not compared with {outcome.baseline}: {error}", soft_wrap=True, markup=False
+                )
                 return []
             tested.close()
             runs.append(run)

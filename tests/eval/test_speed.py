@@ -176,7 +176,7 @@ def test_all_that_needs_no_torch(tiny_release: Path, tmp_path: Path) -> None:
     if not find_spec("torch"):
         options += ["--ranker", "org/model", "--torch-model", tmp_path]
         left_out = [
-            "BioELX in process, model (this ranker needs torch",
+            "BioELX in process, model (this ranker needs torch: pip install 'bioelx[torch]')",
             "the script that a user would write (it needs torch and sentence-transformers",
         ]
     result = run("--release", tiny_release, *options, "--out", out)

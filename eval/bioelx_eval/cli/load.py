@@ -145,7 +145,7 @@ def load(
 
             found = measure_load(settings, name, say, advance)
         for paragraph in found.described:
-            shown.print(paragraph, soft_wrap=True)
+            shown.print(paragraph, soft_wrap=True, markup=False)
         for table in tables(found):
             shown.print(table)
         if out:

@@ -92,7 +92,7 @@ def speed(
         )
     shown = console()
     for paragraph in describe(measured.setting):
-        shown.print(paragraph, soft_wrap=True)
+        shown.print(paragraph, soft_wrap=True, markup=False)
     for table in tables(measured.results, measured.baselines):
         shown.print(table)
     if out:
