@@ -46,7 +46,12 @@ class Served:
     """A RunningServer of conftest.py."""
 
     def logged(self, event: str) -> int:
-        return self.server.log.read_bytes().count(f'"event":"{event}"'.encode())
+        return logged(self.server, event)
+
+
+def logged(server: Any, event: str) -> int:
+    """How often the log of a server tells of something."""
+    return server.log.read_bytes().count(f'"event":"{event}"'.encode())
 
 
 @pytest.fixture(scope="module")
@@ -446,10 +451,10 @@ def test_threads_are_as_many_after_many_swaps_as_after_one(releases, start_serve
 
         def swap(release: str) -> None:
             before = client.info().release
-            freed = running.log.read_bytes().count(b'"freed"')
+            freed = logged(running, "freed")
             client.activate(release)
             if before != release:
-                until(lambda: running.log.read_bytes().count(b'"freed"') > freed)
+                until(lambda: logged(running, "freed") > freed)
 
         swap(b)
         client.search("influenza")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,6 +42,35 @@ class Scripted(Linker):
         self.searched.append(keys)
         self.before_search(keys)
         return super().search(mentions, vectors)
+
+
+class Hang:
+    """A step that hangs until it is let go, in threads that can be made to die."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        """The idents of those that came to it."""
+        self._over = threading.Event()
+
+    def __call__(self, _: object) -> None:
+        if not self._over.is_set():
+            self.threads.append(threading.get_ident())
+            while not self._over.wait(0.01):  # an exception is raised between two waits
+                pass
+
+    def kill_first(self) -> None:
+        killed = ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self.threads[0]), ctypes.py_object(SystemExit)
+        )
+        assert killed == 1
+
+    def let_go(self) -> None:
+        self._over.set()
+
+
+@pytest.fixture
+def hang() -> Hang:
+    return Hang()
 
 
 @pytest.fixture

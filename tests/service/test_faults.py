@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -94,26 +93,16 @@ async def test_a_mention_without_memory_has_an_error_in_its_place(client, linker
     assert caught.value.code == "RESOURCE_EXHAUSTED"
 
 
-async def test_a_lost_thread_costs_its_batch_an_error_and_nobody_else(client, server, linker):
-    struck: list[int] = []
-    held = threading.Event()
-
-    def hang(_: object) -> None:
-        struck.append(threading.get_ident())
-        while not held.wait(0.01):
-            pass
-
+async def test_a_lost_thread_costs_its_batch_an_error_and_nobody_else(client, server, linker, hang):
     linker.before_embedding = hang
     lost = asyncio.create_task(client.link([document("flu")]))
-    await until(lambda: struck)
+    await until(lambda: hang.threads)
     others = [asyncio.create_task(client.search(f"ailment {i}")) for i in range(5)]
     await until(lambda: server.stats.pipeline.waiting_tokens)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(struck[0]), ctypes.py_object(SystemExit)
-    )
+    hang.kill_first()
     with pytest.raises(ServiceError) as caught:
         await lost
-    held.set()
+    hang.let_go()
     assert caught.value.code == "UNAVAILABLE"
     for other in others:
         assert (await other).candidates
@@ -154,16 +143,8 @@ async def test_a_request_that_the_server_fails_at_does_not_end_its_stream(
     assert server.registry.get_sample_value(failed, {"code": "UNAVAILABLE"}) == 0
 
 
-async def test_a_stream_outlives_a_lost_thread_and_the_request_may_come_again(client, linker):
-    struck: list[int] = []
-    held = threading.Event()
+async def test_a_stream_outlives_a_lost_thread_and_the_request_may_come_again(client, linker, hang):
     lost = asyncio.Event()
-
-    def hang(_: object) -> None:
-        struck.append(threading.get_ident())
-        while not held.wait(0.01):
-            pass
-
     linker.before_embedding = hang
 
     async def requests() -> AsyncIterator[pb.LinkRequest]:
@@ -173,14 +154,12 @@ async def test_a_stream_outlives_a_lost_thread_and_the_request_may_come_again(cl
 
     stream = client.link_stream(requests())
     first = asyncio.create_task(anext(stream))
-    await until(lambda: struck)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(struck[0]), ctypes.py_object(SystemExit)
-    )
+    await until(lambda: hang.threads)
+    hang.kill_first()
     reply = await first
     assert (reply.id, reply.error.field) == ("first", "")
     assert reply.error.message.startswith("UNAVAILABLE: ")
-    held.set()
+    hang.let_go()
     lost.set()
     (again,) = [reply async for reply in stream]
     assert again.id == "again"

@@ -325,17 +325,8 @@ async def test_a_mention_that_the_ranker_has_no_memory_for_fails_alone(tiny_link
 
 @pytest.mark.parametrize("stage", [0, 1])
 async def test_a_thread_that_dies_is_replaced_and_its_callers_hear_of_it(
-    linker, tiny_linker, stage
+    linker, tiny_linker, stage, hang
 ):
-    held = threading.Event()
-    struck: list[int | None] = []
-
-    def hang(_: object) -> None:
-        if not held.is_set():
-            struck.append(threading.get_ident())
-            while not held.wait(0.01):
-                pass
-
     if stage:
         linker.before_search = hang
     else:
@@ -343,20 +334,17 @@ async def test_a_thread_that_dies_is_replaced_and_its_callers_hear_of_it(
     async with running(linker) as server:
         worker = server.pipeline.workers[stage]
         first = asyncio.create_task(server.link("flu"))
-        await until(lambda: struck)
+        await until(lambda: hang.threads)
         second = asyncio.create_task(server.link("wart"))
         await asyncio.sleep(0.05)
-        assert struck == [worker.ident]
-        killed = ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(struck[0]), ctypes.py_object(SystemExit)
-        )
-        assert killed == 1
+        assert hang.threads == [worker.ident]
+        hang.kill_first()
         with pytest.raises(ServiceError) as caught:
             await asyncio.wait_for(first, 30)
-        held.set()
+        hang.let_go()
         assert await asyncio.wait_for(second, 30) == expected(tiny_linker, "wart")
         assert await server.link("plague") == expected(tiny_linker, "plague")
-        assert worker.ident != struck[0]
+        assert worker.ident != hang.threads[0]
         assert server.pipeline.stats.workers_replaced == 1
     assert caught.value.code == "UNAVAILABLE"
 
