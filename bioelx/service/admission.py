@@ -7,9 +7,9 @@ measured while there was more work than could be done; `queue_tokens` bounds the
 the rate. More in the queue would not be answered any sooner, only later.
 
 A burst may fill all of it. What stands in it for longer is no burst but too much work, which no
-queue helps against: then a fourth of the bound holds until the queue is nearly empty, so that those
-who are taken on do not wait longer than on a busy day (after Nichols and Jacobson 2012, "controlled
-delay", where a queue may be long for a short time only).
+queue helps against: then a fifth of the bound holds, so that those who are taken on do not wait
+longer than on a busy day, until hardly any have to be turned away (after Nichols and Jacobson 2012,
+"controlled delay", where a queue may be long for a short time only).
 """
 
 from __future__ import annotations
@@ -32,9 +32,13 @@ has been measured, the bound is LEAST_TOKENS for any size."""
 LONG, STANDING_SECONDS = 0.75, 2.0
 """A queue that is fuller than this share for longer is no burst's. The load of a release, for one,
 slows a server down for some seconds, and a server that is not overloaded has room for that."""
-STANDING_SHARE = 1 / 4
+STANDING_SHARE = 1 / 5
 """Of the bound, where there is too much work."""
-_NEARLY_EMPTY = 0.125
+CALM_SECONDS, PROLONGED = 3.0, 10.0
+"""An overload is over after so long, and each request that is turned away in it puts that off by so
+many times the seconds that its answer would have taken: as long as a tenth of the work and more is
+turned away, it goes on. How full the queue is does not tell: a short one is empty now and then by
+chance alone, and a full burst taken on each time would make the next callers wait for all of it."""
 BYTES_PER_TOKEN = 1024
 """A request is held while its mentions wait: it weighs as many tokens at least, whatever in it is
 large."""
@@ -87,7 +91,7 @@ class Admission:
         """The patient who wait for room, by caller in their order: weight, and their turn."""
         self._measured_from: float | None = None
         self._measured = 0
-        self._overloaded = False
+        self._overloaded_until = 0.0
         self._long_since: float | None = None
         """Since when the queue has been a long one."""
         self.tokens = 0
@@ -99,7 +103,11 @@ class Admission:
     def bound(self) -> int:
         """Tokens that may be in the server together."""
         whole = self._whole
-        return max(1, int(whole * STANDING_SHARE)) if self._overloaded else whole
+        return max(1, int(whole * STANDING_SHARE)) if self._is_overloaded else whole
+
+    @property
+    def _is_overloaded(self) -> bool:
+        return monotonic() < self._overloaded_until
 
     @property
     def _whole(self) -> int:
@@ -116,14 +124,20 @@ class Admission:
 
     def _note_length(self) -> None:
         """Tells a burst from more work than can be done."""
-        full = self.tokens / self._whole
-        if full <= LONG:
+        if self._is_overloaded or self.tokens <= LONG * self._whole:
             self._long_since = None
-            self._overloaded = self._overloaded and full > _NEARLY_EMPTY
         elif self._long_since is None:
             self._long_since = monotonic()
         elif monotonic() - self._long_since > STANDING_SECONDS:
-            self._overloaded = True
+            self._overloaded_until = monotonic() + CALM_SECONDS
+
+    def _refuse(self, weight: int) -> OverloadedError:
+        self.rejected += 1
+        if self._is_overloaded:
+            put_off = PROLONGED * weight / (self.tokens_per_second or self.bound)
+            latest = monotonic() + CALM_SECONDS
+            self._overloaded_until = min(latest, self._overloaded_until + put_off)
+        return OverloadedError(self._until_room(weight))
 
     @asynccontextmanager
     async def place(
@@ -146,8 +160,7 @@ class Admission:
         elif self._fits(weight, caller):
             self.occupy(caller, weight, patient=False)
         else:
-            self.rejected += 1
-            raise OverloadedError(self._until_room(weight))
+            raise self._refuse(weight)
         place = Place(self, caller, weight, patient=patient)
         try:
             yield place

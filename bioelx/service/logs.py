@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextvars import Context
 from datetime import UTC, datetime
+from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -22,6 +24,10 @@ from bioelx.service.caller import current_caller
 from bioelx.settings import LoggedCalls
 
 logger = logging.getLogger("bioelx.service")
+
+REFUSALS_A_SECOND = 10
+"""Calls turned away (RESOURCE_EXHAUSTED) that have a line each; one line counts the rest of the
+second. They come when the server has most to do, and a line costs it a third of a refusal."""
 
 
 def set_up_logs(level: str = "info") -> None:
@@ -41,14 +47,32 @@ class CallLog(CallWatcher):
 
     def __init__(self, logged: LoggedCalls = "all") -> None:
         self._logged = logged
+        self._second = 0
+        self._refused = 0
+        """In this second."""
 
     def ended(self, call: Call, code: grpc.StatusCode, seconds: float) -> None:
         if self._logged == "none" or (self._logged == "errors" and code is grpc.StatusCode.OK):
             return
+        self._sum_up()
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            self._refused += 1
+            if self._refused > REFUSALS_A_SECOND:
+                return
         caller = current_caller()
         known: dict[str, Any] = {"caller": caller.name} if caller else {}
         ms = round(seconds * 1000, 3)
         log("call", method=call.method, code=code.name, ms=ms, **known, **call.counts)
+
+    def _sum_up(self) -> None:
+        """Tells of the refusals without a line, when their second is over."""
+        second = int(monotonic())
+        if second == self._second:
+            return
+        if (more := self._refused - REFUSALS_A_SECOND) > 0:
+            # Of no call: it has the id of none.
+            Context().run(log, "more calls were refused", calls=more)
+        self._second, self._refused = second, 0
 
 
 class JsonFormatter(logging.Formatter):

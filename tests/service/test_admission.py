@@ -68,7 +68,7 @@ def measured(admission: Admission, clock, tokens_per_second: int) -> None:
         admission.served(tokens_per_second // 2, more=True)
 
 
-async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_a_fourth(clock):
+async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_a_fifth(clock):
     admission = Admission(LIMITS)
     measured(admission, clock, 1000)
     whole = admission.bound
@@ -79,13 +79,14 @@ async def test_a_burst_may_fill_the_queue_and_what_stands_in_it_a_fourth(clock):
         await enter(stack, admission, MENTION)  # still a burst
         clock.now += module.STANDING_SECONDS
         await enter(stack, admission, MENTION)
-        assert admission.bound == whole // 4
+        assert admission.bound == whole // 5
         with pytest.raises(OverloadedError):
             await enter(stack, admission, MENTION)
-    assert admission.bound == whole, "the queue is empty, and the next burst may come"
+    clock.now += module.CALM_SECONDS
+    assert admission.bound == whole, "the next burst may come"
 
 
-async def test_what_stands_in_the_queue_has_a_fourth_where_memory_is_the_bound(clock):
+async def test_what_stands_in_the_queue_has_a_fifth_where_memory_is_the_bound(clock):
     limits = Limits(queue_tokens=2000, queue_seconds=2.0)
     admission = Admission(limits)
     measured(admission, clock, 100_000)
@@ -95,20 +96,45 @@ async def test_what_stands_in_the_queue_has_a_fourth_where_memory_is_the_bound(c
             await enter(stack, admission, MENTION)
         clock.now += 2 * module.STANDING_SECONDS
         await enter(stack, admission, MENTION)
-        assert admission.bound == limits.queue_tokens // 4
+        assert admission.bound == limits.queue_tokens // 5
 
 
-async def test_the_overload_is_not_over_before_the_queue_is_nearly_empty(clock):
+@pytest.fixture
+async def overloaded(clock):
+    """What may do 1000 tokens a second, and has had too much to do for a while."""
     admission = Admission(LIMITS)
     measured(admission, clock, 1000)
-    whole = admission.bound
     async with AsyncExitStack() as stack:
-        places = [await enter(stack, admission, MENTION) for _ in range(whole // MENTION - 1)]
+        for _ in range(admission.bound // MENTION - 1):
+            await enter(stack, admission, MENTION)
         clock.now += 2 * module.STANDING_SECONDS
         await enter(stack, admission, MENTION)
-        while admission.tokens > whole // 5:
-            places.pop().weigh(0, 1, 0)
-        assert admission.bound == whole // 4
+        yield admission
+
+
+async def turned_away(admission: Admission, tokens: int) -> None:
+    with pytest.raises(OverloadedError):
+        async with AsyncExitStack() as stack:
+            await enter(stack, admission, tokens)
+
+
+async def test_the_overload_goes_on_while_much_is_turned_away(overloaded, clock):
+    short = overloaded.bound
+    for _ in range(100):
+        clock.now += 0.1
+        await turned_away(overloaded, 40)  # 400 tokens a second
+    assert overloaded.bound == short
+    clock.now += 1.1 * module.CALM_SECONDS
+    assert overloaded.bound > 4 * short, "nobody asks any more"
+
+
+async def test_the_overload_is_over_when_hardly_any_are_turned_away(overloaded, clock):
+    short = overloaded.bound
+    for _ in range(100):
+        clock.now += 0.2
+        if overloaded.bound == short:
+            await turned_away(overloaded, MENTION)  # 40 tokens a second
+    assert overloaded.bound > 4 * short
 
 
 async def test_a_large_request_may_wait_longer_than_a_small_one(clock):

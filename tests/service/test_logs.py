@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from bioelx.errors import BioelxError
+from bioelx.service import logs
 from bioelx.service.call import begin_call, count, end_call
 from bioelx.service.logs import CallLog, JsonFormatter, log
 from bioelx.settings import ServerSettings, host_and_port, read_settings
@@ -50,6 +51,30 @@ def test_calls_are_logged_as_asked(caplog, logged, codes):
     for line in lines:
         assert (line["method"], line["ms"], line["mentions"]) == ("Link", 12.5, 3)
         assert line["call"]
+
+
+def test_of_many_refusals_ten_a_second_have_a_line_and_the_rest_is_counted(caplog, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(logs, "monotonic", lambda: now)
+    watchers = [CallLog()]
+
+    def end(code: grpc.StatusCode) -> None:
+        context = contextvars.copy_context()
+        call = context.run(begin_call, "/bioelx.v1.EntityLinker/Link", {}, watchers)
+        context.run(end_call, call, code, 0.001)
+
+    for _ in range(25):
+        end(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    end(grpc.StatusCode.OK)
+    now += 1
+    end(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    now += 1
+    end(grpc.StatusCode.OK)
+    lines = [orjson.loads(line) for line in caplog.text.splitlines()]
+    told = [line.get("code") or (line["event"], line["calls"]) for line in lines]
+    refused = "RESOURCE_EXHAUSTED"
+    assert told == [*[refused] * 10, "OK", ("more calls were refused", 15), refused, "OK"]
+    assert "call" not in lines[11]
 
 
 def test_every_line_of_a_call_has_its_ids(caplog):

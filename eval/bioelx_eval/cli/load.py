@@ -73,6 +73,9 @@ def load(
         int, typer.Option(min=1, help="zipf: distinct mentions that are drawn from.")
     ] = _DEFAULT.distinct,
     draws: Annotated[int, typer.Option(min=1, help="zipf: mentions drawn.")] = _DEFAULT.draws,
+    small: Annotated[
+        int, typer.Option(min=1, help="curve, soak: mentions of a call.")
+    ] = _DEFAULT.small,
     seconds: Annotated[
         float, typer.Option(min=0.5, help="curve: measured at each load, in each pass.")
     ] = _DEFAULT.seconds,
@@ -129,6 +132,7 @@ def load(
         passes=passes,
         minutes=minutes,
         swap_seconds=swap_seconds,
+        small=small,
         threads=threads,
     )
     shown, missed = console(), False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,20 @@ def pin(pid: int, cores: Collection[int]) -> None:
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):  # a thread that has ended meanwhile
             os.sched_setaffinity(int(task.name), cores)
+
+
+def shares(threads: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The cores of the load generator and of a server with so many threads, 0 for as many as there
+    are: cores of their own if there are enough, else all for both."""
+    cores = own_cores()
+    if not 0 < threads < len(cores):
+        return cores, cores
+    return cores[:-threads], cores[-threads:]
+
+
+def named(cores: Sequence[int]) -> str:
+    """Cores in words."""
+    return f"core{'s' * (len(cores) > 1)} {', '.join(map(str, cores))}"
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from bioelx_eval.load.calls import (
     percentiles,
     sender,
 )
-from bioelx_eval.load.cores import own_cores
+from bioelx_eval.load.cores import named, pinned, shares
 from bioelx_eval.load.draws import arrivals, requests_of
 from bioelx_eval.load.findings import Bar, Findings, Grid, number
 from bioelx_eval.load.setting import SEED, Setting
@@ -86,7 +86,11 @@ async def measure_curve(setting: Setting) -> Findings:
     settings = setting.settings
     requests = requests_of(setting.queries(MENTIONS), settings.small)
     passes: list[Pass] = []
-    with setting.server(threads=settings.threads, cached=False) as (address, _):
+    mine, theirs = shares(settings.threads)
+    with (
+        pinned(mine),
+        setting.server(threads=settings.threads, cached=False, cores=theirs) as (address, _),
+    ):
         async with connected(address) as channel:
             setting.say("finding what the server carries")
             carried = await saturation(channel, requests, settings.in_flight, settings.seconds)
@@ -200,14 +204,20 @@ def _findings(setting: Setting, carried: float, points: Sequence[Point]) -> Find
             f"{settings.passes} times {settings.seconds:g} s, after a lead of "
             f"{LEAD * settings.seconds:g} s that is not measured. A latency counts from when the "
             "call was due; percentiles are of the answered. No cache. Linked: "
-            f"{setting.described}. {settings.threads or len(own_cores())} threads for the server; "
-            "the load generator shares its cores."
+            f"{setting.described}. {_placed(settings.threads)}"
         ],
         bars_of(points),
         [Grid(head, rows)],
         {"saturation": carried, "points": [asdict(point) for point in points]},
         partial(draw, points),
     )
+
+
+def _placed(threads: int) -> str:
+    mine, theirs = shares(threads)
+    if mine == theirs:
+        return f"{threads or len(mine)} threads for the server; the load generator shares them."
+    return f"The load generator was kept on {named(mine)}, the server on {named(theirs)}."
 
 
 def draw(points: Sequence[Point]) -> Figure:

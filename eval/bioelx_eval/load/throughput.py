@@ -18,7 +18,7 @@ import numpy as np
 
 from bioelx.errors import InstallationError
 from bioelx_eval.load.calls import OK, closed_loop, connected, sender
-from bioelx_eval.load.cores import own_cores, pin, pinned
+from bioelx_eval.load.cores import named, own_cores, pin, pinned, shares
 from bioelx_eval.load.draws import requests_of
 from bioelx_eval.load.findings import Bar, Findings, Grid, number
 from bioelx_eval.load.setting import Setting
@@ -61,8 +61,7 @@ async def measure_transport(setting: Setting) -> Findings:
     """The server against the same linker in process: both on one core with one thread, and whoever
     sends the calls on another."""
     settings = setting.settings
-    cores = own_cores()
-    mine, theirs = cores[:1], cores[-1:]
+    mine, theirs = shares(1)
     judge = Judge(setting.kb)
     rounds = _rounds(setting)
     with (
@@ -79,9 +78,9 @@ async def measure_transport(setting: Setting) -> Findings:
             turns = await take_turns(ways, rounds, setting.advance)
     ratios = _ratios(turns, OVER_GRPC, IN_PROCESS)
     pins = (
-        f"The load generator was kept on core {cores[0]}, the server and the linker in process on "
-        f"core {theirs[0]}."
-        if len(cores) > 1
+        f"The load generator was kept on {named(mine)}, the server and the linker in process on "
+        f"{named(theirs)}."
+        if mine != theirs
         else "There is only one core: the load generator takes a part of it, which no ratio shows."
     )
     return Findings(
