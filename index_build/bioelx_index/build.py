@@ -44,7 +44,7 @@ from bioelx.release.store import finish_release, previous_release
 from bioelx.search.choice import EXACT_FACTORY
 from bioelx.search.index import INDEX_FILE, NameIndex
 from bioelx.settings import SHIPPED_ENCODER, shipped
-from bioelx_index.calibrate import fit_confidence
+from bioelx_index.calibrate import SAMPLE, fit_confidence
 from bioelx_index.canaries import choose_canaries
 from bioelx_index.holdings import tidy
 from bioelx_index.kept import Kept, digest, in_use
@@ -499,7 +499,7 @@ def _fit_confidence(
 ) -> None:
     never_told = read_held_out(draft / "encoder")
     recipe = [CONFIDENCE_SCHEMA, _checksums(draft), encoder.card.fingerprint, index.factory]
-    recipe.append(digest(never_told))
+    recipe += [digest(never_told), SAMPLE]
     with job.stages.stage("confidence") as stage, job.kept.result("confidence", recipe) as result:
         stage.unchanged = result.whole
         if not result.whole:

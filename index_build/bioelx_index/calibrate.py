@@ -40,10 +40,12 @@ from bioelx_index.recall import sample_names
 
 Int32 = npt.NDArray[np.int32]
 
-_MENTIONS = 6000
+_MENTIONS = 12_000
 _NEIGHBOURS = 128
 _SEED = 20261123
-_MEASURED_SHARE = 0.25  # of the concepts: the fit does not see them
+_MEASURED_SHARE = 0.5  # of the concepts: the fit does not see them
+SAMPLE = (_MENTIONS, _MEASURED_SHARE, _SEED)
+"""What is drawn: a fit of another sample is another fit."""
 _DEFAULT_MIN_CONFIDENCE = 0.5
 _FEWEST = 100  # mentions, below which a fit says more of them than of those to come
 _ENOUGH = 50  # stand-ins in a language: a few names would speak for all of it

@@ -134,9 +134,9 @@ def without(tables: tuple[pa.Table, pa.Table], gone: set[tuple[str, str]]) -> Kn
 
 def test_the_fit_is_measured_on_concepts_that_it_has_not_seen(model: ConfidenceModel) -> None:
     assert model.fit is not None
-    assert 300 < model.fit.mentions < 650  # a quarter of 241 concepts with 1,908 names
+    assert 700 < model.fit.mentions < 1200  # half of 241 concepts with 1,908 names
     assert 0.2 < model.fit.nil < 0.4
-    assert model.fit.ece < 0.1  # a few hundred mentions: chance alone makes some 0.04
+    assert model.fit.ece < 0.1  # a thousand mentions: chance alone makes some 0.03
     assert model.fit.brier < 0.2
     assert min(model.fit.nil_precision, model.fit.nil_recall) > 0.5
 
