@@ -27,7 +27,7 @@ logger = logging.getLogger("bioelx.service")
 
 REFUSALS_A_SECOND = 10
 """Calls turned away (RESOURCE_EXHAUSTED) that have a line each; one line counts the rest of the
-second. They come when the server has most to do, and a line costs it a third of a refusal."""
+second: an overload fills no disk."""
 
 
 def set_up_logs(level: str = "info") -> None:
