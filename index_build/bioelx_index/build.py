@@ -280,7 +280,7 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
         "bioelx": version("bioelx"),
         "sources": digest(_what_is_merged(job, sources)),
         "select": _part(job.settings),
-        "confidence": str(CONFIDENCE_SCHEMA),
+        "confidence": digest([CONFIDENCE_SCHEMA, SAMPLE]),
         "index": digest(job.settings.index.model_dump()),
     }
     if job.trains:
@@ -498,8 +498,8 @@ def _fit_confidence(
     draft: Path,
 ) -> None:
     never_told = read_held_out(draft / "encoder")
-    recipe = [CONFIDENCE_SCHEMA, _checksums(draft), encoder.card.fingerprint, index.factory]
-    recipe += [digest(never_told), SAMPLE]
+    recipe = [CONFIDENCE_SCHEMA, SAMPLE, _checksums(draft), encoder.card.fingerprint, index.factory]
+    recipe.append(digest(never_told))
     with job.stages.stage("confidence") as stage, job.kept.result("confidence", recipe) as result:
         stage.unchanged = result.whole
         if not result.whole:
