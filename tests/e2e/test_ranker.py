@@ -1,4 +1,4 @@
-"""Rankers of a real server: the small cross-encoder and, where torch is installed, a causal one."""
+"""Rankers of a real server: the shipped cross-encoder and, where torch is, a causal one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bioelx.client import Client, document
+from bioelx.settings import SHIPPED_RANKER, shipped
 from bioelx.v1 import linker_pb2 as pb
 
 SECRET = "Zephyrine Quillfeather"
@@ -42,8 +43,8 @@ def ranking(request, start_server):
         folder = request.getfixturevalue("tiny_ranker")
         name, exact = folder.name, 1e-5
     else:
-        folder = request.getfixturevalue("tiny_cross_encoder")
-        name, exact = "tiny", 1e-3
+        folder, exact = shipped(SHIPPED_RANKER), 1e-3
+        name = folder.name
     with start_server("--ranker", str(folder)) as running:
         yield Ranking(running, name, exact)
 
