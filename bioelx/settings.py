@@ -28,8 +28,6 @@ FolderOrId = Annotated[str, MAY_BE_FOLDER]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SHIPPED_ENCODER = "models/bioelx-e5-small-int8"
-SHIPPED_RANKER = "models/bioelx-ranker-int8"
-"""For whoever names it: no default (docs/ranking.md says why)."""
 
 
 def home() -> Path:

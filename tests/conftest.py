@@ -254,6 +254,12 @@ def tiny_ranker(tmp_path_factory: pytest.TempPathFactory, tokenizer_json: str) -
 
 
 @pytest.fixture(scope="session")
+def shipped_ranker() -> Path:
+    """The trained cross-encoder, which no setting names by itself."""
+    return shipped("models/bioelx-ranker-int8")
+
+
+@pytest.fixture(scope="session")
 def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cross-encoder of two small layers and random weights, with the shipped pieces."""
     pytest.importorskip("onnx", reason="needs the train extra")

@@ -79,6 +79,8 @@ from bioelx_index.subset import select
 from bioelx_index.vectors import VECTORS, encode_names
 
 _STAMP_FILE, _INDEX_STAMP = "stamp.json", TypeAdapter(IndexStamp)
+_FIT = [CONFIDENCE_SCHEMA, SAMPLE]
+"""How confidence is fitted: what is made by another fit is made anew."""
 
 Evaluate = Callable[[Path], None]
 """Is given the folder of a finished release, before it is activated, to measure it."""
@@ -280,7 +282,7 @@ def _recipe(job: _Job, sources: list[SourceConfig]) -> dict[str, str]:
         "bioelx": version("bioelx"),
         "sources": digest(_what_is_merged(job, sources)),
         "select": _part(job.settings),
-        "confidence": digest([CONFIDENCE_SCHEMA, SAMPLE]),
+        "confidence": digest(_FIT),
         "index": digest(job.settings.index.model_dump()),
     }
     if job.trains:
@@ -498,7 +500,7 @@ def _fit_confidence(
     draft: Path,
 ) -> None:
     never_told = read_held_out(draft / "encoder")
-    recipe = [CONFIDENCE_SCHEMA, SAMPLE, _checksums(draft), encoder.card.fingerprint, index.factory]
+    recipe = [*_FIT, _checksums(draft), encoder.card.fingerprint, index.factory]
     recipe.append(digest(never_told))
     with job.stages.stage("confidence") as stage, job.kept.result("confidence", recipe) as result:
         stage.unchanged = result.whole

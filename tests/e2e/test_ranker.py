@@ -1,4 +1,4 @@
-"""Rankers of a real server: the shipped cross-encoder and, where torch is, a causal one."""
+"""Rankers of a real server: cross-encoders and, where torch is installed, a causal one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from bioelx.client import Client, document
-from bioelx.settings import SHIPPED_RANKER, shipped
 from bioelx.v1 import linker_pb2 as pb
 
 SECRET = "Zephyrine Quillfeather"
@@ -37,14 +36,17 @@ class Ranking(NamedTuple):
     """How far apart the same scores may lie: in fp32, and in int8."""
 
 
-@pytest.fixture(scope="module", params=["cross-encoder", "causal"])
+@pytest.fixture(scope="module", params=["shipped", "random", "causal"])
 def ranking(request, start_server):
     if request.param == "causal":
         folder = request.getfixturevalue("tiny_ranker")
         name, exact = folder.name, 1e-5
+    elif request.param == "random":
+        folder = request.getfixturevalue("tiny_cross_encoder")
+        name, exact = "tiny", 1e-3
     else:
-        folder, exact = shipped(SHIPPED_RANKER), 1e-3
-        name = folder.name
+        folder = request.getfixturevalue("shipped_ranker")
+        name, exact = "bioelx-ranker-int8", 1e-3
     with start_server("--ranker", str(folder)) as running:
         yield Ranking(running, name, exact)
 

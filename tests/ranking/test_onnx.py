@@ -19,7 +19,7 @@ from bioelx.ranking import Window, open_ranker
 from bioelx.ranking.card import UNMEASURED, AutoThreshold, write_auto
 from bioelx.ranking.onnx import OnnxRanker
 from bioelx.ranking.pairs import CANDIDATE, MENTION, WINDOW, PairBuilder
-from bioelx.settings import SHIPPED_ENCODER, SHIPPED_RANKER, shipped
+from bioelx.settings import SHIPPED_ENCODER, shipped
 from bioelx.types import Candidate
 
 MARKED = Window("Der Patient erlitt einen ", "Herzinfarkt", " und wurde katheterisiert.")
@@ -51,10 +51,17 @@ def pairs(pieces: Tokenizer) -> PairBuilder:
     return PairBuilder(pieces, window_tokens=32, candidate_tokens=32)
 
 
-@pytest.fixture(scope="module", params=["random", "shipped"])
-def ranker(request: pytest.FixtureRequest, tiny_cross_encoder: Path) -> OnnxRanker:
-    folder = tiny_cross_encoder if request.param == "random" else shipped(SHIPPED_RANKER)
-    return OnnxRanker(folder, threads=1)
+RANKERS = {
+    "tiny": ("tiny_cross_encoder", 1, 0.05),
+    "bioelx-ranker-int8": ("shipped_ranker", 0.1, 0.01),
+}
+"""Each with its folder, and how far its scores of different candidates, and in different contexts,
+lie apart at least: the trained one is cautious."""
+
+
+@pytest.fixture(scope="module", params=RANKERS)
+def ranker(request: pytest.FixtureRequest) -> OnnxRanker:
+    return OnnxRanker(request.getfixturevalue(RANKERS[request.param][0]), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +122,8 @@ def test_what_is_cut_of_a_candidate_says_so(pieces: Tokenizer, candidate) -> Non
 
 def test_a_score_does_not_depend_on_the_other_candidates(ranker, candidates: list) -> None:
     together = ranker.log_odds(MARKED, candidates)
-    assert max(together) - min(together) > 0.1
+    _, apart, _ = RANKERS[ranker.name]
+    assert max(together) - min(together) > apart
     alone = [ranker.log_odds(MARKED, [each])[0] for each in candidates]
     assert together == pytest.approx(alone, abs=1e-3)
     ragged = candidates[:1] + candidates[5:]
@@ -124,6 +132,7 @@ def test_a_score_does_not_depend_on_the_other_candidates(ranker, candidates: lis
 
 
 def test_the_context_and_the_mentions_place_in_it_count(ranker, candidates: list) -> None:
+    _, _, moved = RANKERS[ranker.name]
     calm = ranker.log_odds(MARKED, candidates[:3])
     before, mention, after = MARKED.before, MARKED.mention, MARKED.after
     for other in (
@@ -132,7 +141,7 @@ def test_the_context_and_the_mentions_place_in_it_count(ranker, candidates: list
         Window(after, mention, before),
     ):
         scores = ranker.log_odds(other, candidates[:3])
-        assert max(abs(a - b) for a, b in zip(scores, calm, strict=True)) > 0.01
+        assert max(abs(a - b) for a, b in zip(scores, calm, strict=True)) > moved
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

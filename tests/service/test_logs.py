@@ -35,17 +35,22 @@ def in_a_call(do, **metadata: str):
     return contextvars.copy_context().run(run)
 
 
+def end_a_call(calls: CallLog, code: grpc.StatusCode) -> None:
+    """A call of three mentions and 12.5 ms."""
+    context = contextvars.copy_context()
+    call = context.run(begin_call, "/bioelx.v1.EntityLinker/Link", {}, [calls])
+    context.run(count, mentions=3)
+    context.run(end_call, call, code, 0.0125)
+
+
 @pytest.mark.parametrize(
     ("logged", "codes"),
     [("all", ["OK", "NOT_FOUND", "INTERNAL"]), ("errors", ["NOT_FOUND", "INTERNAL"]), ("none", [])],
 )
 def test_calls_are_logged_as_asked(caplog, logged, codes):
-    watchers = [CallLog(logged)]
+    calls = CallLog(logged)
     for code in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INTERNAL):
-        context = contextvars.copy_context()
-        call = context.run(begin_call, "/bioelx.v1.EntityLinker/Link", {}, watchers)
-        context.run(count, mentions=3)
-        context.run(end_call, call, code, 0.0125)
+        end_a_call(calls, code)
     lines = [orjson.loads(line) for line in caplog.text.splitlines()]
     assert [line["code"] for line in lines] == codes
     for line in lines:
@@ -56,20 +61,14 @@ def test_calls_are_logged_as_asked(caplog, logged, codes):
 def test_of_many_refusals_ten_a_second_have_a_line_and_the_rest_is_counted(caplog, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(logs, "monotonic", lambda: now)
-    watchers = [CallLog()]
-
-    def end(code: grpc.StatusCode) -> None:
-        context = contextvars.copy_context()
-        call = context.run(begin_call, "/bioelx.v1.EntityLinker/Link", {}, watchers)
-        context.run(end_call, call, code, 0.001)
-
+    calls = CallLog()
     for _ in range(25):
-        end(grpc.StatusCode.RESOURCE_EXHAUSTED)
-    end(grpc.StatusCode.OK)
+        end_a_call(calls, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    end_a_call(calls, grpc.StatusCode.OK)
     now += 1
-    end(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    end_a_call(calls, grpc.StatusCode.RESOURCE_EXHAUSTED)
     now += 1
-    end(grpc.StatusCode.OK)
+    end_a_call(calls, grpc.StatusCode.OK)
     lines = [orjson.loads(line) for line in caplog.text.splitlines()]
     told = [line.get("code") or (line["event"], line["calls"]) for line in lines]
     refused = "RESOURCE_EXHAUSTED"

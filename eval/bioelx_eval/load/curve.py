@@ -216,7 +216,8 @@ def _findings(setting: Setting, carried: float, points: Sequence[Point]) -> Find
 def _placed(threads: int) -> str:
     mine, theirs = shares(threads)
     if mine == theirs:
-        return f"{threads or len(mine)} threads for the server; the load generator shares them."
+        count = threads or len(mine)
+        return f"{count} threads for the server; the load generator shares its cores."
     return f"The load generator was kept on {named(mine)}, the server on {named(theirs)}."
 
 
